@@ -1,0 +1,14 @@
+//! The pure heart of the daemon: `Input`, `Now` and a [`View`](view::View) in, [`Effect`](effect::Effect)s out.
+//!
+//! It reads no clock, no random source, no file and no socket, and it never waits.
+
+pub mod durable;
+pub mod effect;
+pub mod input;
+pub mod now;
+pub mod transact;
+pub mod view;
+pub mod write_set;
+
+pub use effect::Effect;
+pub use now::Now;
