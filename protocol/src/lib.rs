@@ -19,8 +19,6 @@ pub mod response;
 pub mod status;
 pub mod time;
 
-#[cfg(feature = "client")]
-//pub mod client;
 pub use entity::Record;
 pub use error::{Error, ErrorCode};
 pub use event::{Change, Channel, Event};
