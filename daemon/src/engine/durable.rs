@@ -82,6 +82,30 @@ pub struct Row {
     pub missing_since: Option<Timestamp>,
 }
 
+impl Entry {
+    /// As applications are shown it: without secret fields (rule R41).
+    #[must_use]
+    pub fn shown(&self, secret_fields: &[String], parked: bool) -> aesync_protocol::response::Entry {
+        let mut shown = self.fields.clone();
+        shown.retain(|field, _| !secret_fields.contains(field));
+        aesync_protocol::response::Entry {
+            entry: self.number,
+            entity_type: self.entity_type.clone(),
+            id: self.id.clone(),
+            op: self.op,
+            state: self.state,
+            data: shown,
+            bytes: self.bytes,
+            enqueued_at: self.enqueued_at,
+            attempts: self.attempts,
+            sent_at: self.sent_at,
+            verdict: self.verdict.clone(),
+            last_error: self.last_error.clone(),
+            parked,
+        }
+    }
+}
+
 impl Row {
     /// Whether applications would see it, were there no local changes.
     #[must_use]
@@ -140,6 +164,12 @@ pub struct Entry {
     /// The quarantined entry that it waits for (rule R12).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blocked_by: Option<u64>,
+    /// The server's stamp of the base row when it was sent: a row that still carries it was not touched since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_stamp: Option<Timestamp>,
+    /// The request ids of the pushes that made it, newest last (rule R4).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<String>,
 }
 
 /// How far a type was pulled (rules R19 to R21, R30).
@@ -173,6 +203,9 @@ pub struct Cursor {
 pub struct StoredAnswer {
     /// What was answered.
     pub entries: Vec<PushedEntry>,
+    /// How the entries ended that left the outbox since, by number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ends: BTreeMap<u64, EntryState>,
     /// A hash of the changes, so that the same id with other changes is refused rather than answered wrongly.
     pub changes_hash: u128,
     /// When, for retention.

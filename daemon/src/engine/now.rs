@@ -12,7 +12,7 @@ pub struct Now {
     /// This machine's wall clock; only shown to people and held against a token's expiry, never against server times (rule R22).
     pub wall: Timestamp,
     /// Fresh randomness.
-    pub dice: u64,
+    pub dice: u128,
 }
 
 impl Now {
@@ -22,13 +22,29 @@ impl Now {
         low + (high - low) * self.fraction(salt)
     }
 
-    /// A fraction in `0.0..1.0`, by SplitMix64's finalizer over the dice and the salt.
-    #[expect(clippy::cast_precision_loss, reason = "53 of the 64 bits are kept, which is what an f64 holds")]
+    /// A random UUID.
+    #[must_use]
+    pub fn uuid(&self, salt: u64) -> uuid::Uuid {
+        uuid::Builder::from_random_bytes(self.draw(salt).to_be_bytes()).into_uuid()
+    }
+
+    fn draw(&self, salt: u64) -> u128 {
+        let mut bytes = [0; 24];
+        let (dice, rest) = bytes.split_at_mut(16);
+        dice.copy_from_slice(&self.dice.to_le_bytes());
+        rest.copy_from_slice(&salt.to_le_bytes());
+        xxhash_rust::xxh3::xxh3_128(&bytes)
+    }
+
+    /// A fraction in `0.0..1.0`.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        reason = "53 bits are kept, which is what an f64 holds"
+    )]
     fn fraction(&self, salt: u64) -> f64 {
-        let mut bits = self.dice.wrapping_add(salt.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
+        let bits = (self.draw(salt) >> 75) as u64;
+        bits as f64 / (1_u64 << 53) as f64
     }
 }
 
@@ -38,7 +54,7 @@ mod tests {
 
     #[test]
     fn draws_stay_in_range_and_differ_by_salt() {
-        for dice in [0, 1, u64::MAX, 0x1234_5678_9abc_def0] {
+        for dice in [0, 1, u128::MAX, 0x1234_5678_9abc_def0] {
             let now = Now { mono: Duration::ZERO, wall: Timestamp::EPOCH, dice };
             let draws: Vec<f64> = (0..100).map(|salt| now.between(salt, 0.8, 1.2)).collect();
             assert!(draws.iter().all(|draw| (0.8..1.2).contains(draw)));

@@ -46,4 +46,6 @@ pub trait View {
     fn changes(&self, epoch: EpochId, after: u64, limit: usize) -> Read<Vec<Change>>;
     /// The answer that a push with this request id got.
     fn answer(&self, epoch: EpochId, request_id: &str) -> Read<Option<StoredAnswer>>;
+    /// Such answers ordered by request id, from the first greater than `after`, at most `limit`.
+    fn answers(&self, epoch: EpochId, after: &str, limit: usize) -> Read<Vec<(String, StoredAnswer)>>;
 }

@@ -1,0 +1,83 @@
+//! What a full listing lacks, and the brakes on believing it (rules R28, R29).
+
+use std::collections::BTreeSet;
+
+use aesync_protocol::event::Origin;
+use aesync_protocol::response::TypeReconciled;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::draft::{Draft, Key};
+use super::durable::{Cursor, Row};
+use super::transact::Done;
+use super::view::Read;
+
+/// Rows that one slice looks at.
+const SLICE: usize = 2_000;
+
+/// By which an id is remembered while a listing is under way: 16 bytes instead of a text.
+#[must_use]
+pub fn id_hash(id: &str) -> u128 {
+    xxh3_128(id.as_bytes())
+}
+
+/// Finds the live rows after `after` that the listing lacks and that no local change concerns.
+///
+/// # Errors
+/// When the state can't be read.
+pub fn sweep(draft: &Draft<'_>, entity_type: &str, listed: &BTreeSet<u128>, after: &str) -> Read<Done> {
+    let rows = draft.view().rows(draft.epoch(), entity_type, after, SLICE)?;
+    let next = if rows.len() == SLICE { rows.last().map(|(id, _)| id.clone()) } else { None };
+    let mut missing = Vec::new();
+    for (id, row) in rows {
+        if row.is_live() && !listed.contains(&id_hash(&id)) && draft.overlay(&(entity_type.to_owned(), id.clone()))?.is_none() {
+            missing.push(id);
+        }
+    }
+    Ok(Done::Swept { entity_type: entity_type.to_owned(), missing, next })
+}
+
+/// Deletes what two listings, far enough apart, agree to be gone, unless that is more than the brakes allow and nobody accepted it.
+///
+/// An empty listing proves nothing, since the server answers an error with one. That the canary is missing does not hold the brakes
+/// by itself: it may be the very row that was deleted; that two listings agree, that they are not empty, and the cap on the number
+/// guard against a broken answer.
+///
+/// # Errors
+/// When the state can't be read.
+pub fn settle(draft: &mut Draft<'_>, entity_type: &str, missing: &[String], listed: u64, accept: bool) -> Read<Done> {
+    let settings = draft.settings();
+    let at = draft.at();
+    let mut cursor = draft.view().cursor(draft.epoch(), entity_type)?;
+    let mut result = TypeReconciled { listed, ..TypeReconciled::default() };
+    let mut unsettled = false;
+    let records = draft.ledger().records.get(entity_type).copied().unwrap_or(0);
+    let gone = missing.len() as u64;
+    let cap = settings.brake_rows.max(records.saturating_mul(settings.brake_percent) / 100);
+    if gone > 0 && !accept && (listed == 0 || gone > cap) {
+        result.held = gone;
+        unsettled = true;
+    } else {
+        for id in missing {
+            let key: Key = (entity_type.to_owned(), id.clone());
+            let Some(row) = draft.row(&key)?.filter(Row::is_live) else { continue };
+            let agreed = row.missing_since.is_some_and(|since| at.millis_since(since) >= settings.reconcile_agree_ms);
+            if agreed || accept {
+                let before = draft.seen(&key)?;
+                draft.set_row(&key, Row { deleted_at: Some(at), ..row })?;
+                draft.settle(&key, before, &[], Origin::Server)?;
+                result.deleted += 1;
+            } else {
+                unsettled = true;
+                result.held += 1;
+                if row.missing_since.is_none() {
+                    draft.set_row(&key, Row { missing_since: Some(at), ..row })?;
+                }
+            }
+        }
+    }
+    if listed > 0 || records == 0 {
+        cursor = Cursor { last_reconciled_at: Some(at), suspicious: unsettled, ..cursor };
+    }
+    draft.set_cursor(entity_type, cursor.clone());
+    Ok(Done::Reconciled { entity_type: entity_type.to_owned(), result, unsettled, cursor })
+}
