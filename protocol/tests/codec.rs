@@ -193,6 +193,16 @@ fn what_is_written_is_one_line_that_a_client_reads_back() {
 }
 
 #[test]
+fn json_that_was_spread_over_lines_is_written_on_one() {
+    let spread =
+        serde_json::value::RawValue::from_string("{\n  \"a\": 1,\r\n  \"b\": \"x\\ny\"\n}".to_owned()).expect("valid JSON");
+    let mut out = b"before\n".to_vec();
+    write_result(&mut out, &Id::from(1), &spread).expect("serializable");
+    let text = String::from_utf8(out).expect("UTF-8");
+    assert_eq!(text, "before\n{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{   \"a\": 1,    \"b\": \"x\\ny\" }}\n");
+}
+
+#[test]
 fn a_null_result_is_a_result_and_an_answer_without_one_is_an_error() {
     let reply = parse_reply(r#"{"jsonrpc":"2.0","id":1,"result":null}"#).expect("a reply");
     assert!(matches!(reply, Reply::Answer { id: Some(1), outcome: Ok(result) } if result.get() == "null"));

@@ -65,8 +65,23 @@ fn line<T: Serialize + ?Sized>(out: &mut Vec<u8>, before: &[&[u8]], value: &T) -
     let start = out.len();
     append(out, before);
     serde_json::to_writer(&mut *out, value).inspect_err(|_| out.truncate(start))?;
+    if let Some(written) = out.get_mut(start..) {
+        keep_on_one_line(written);
+    }
     append(out, &[CLOSING]);
     Ok(())
+}
+
+/// JSON that is passed on as it was written may be spread over lines. Outside strings, where they are escaped, line ends mean nothing.
+fn keep_on_one_line(json: &mut [u8]) {
+    let mut rest = json;
+    while let Some(at) = memchr::memchr2(b'\n', b'\r', rest) {
+        let (before, after) = rest.split_at_mut(at + 1);
+        if let Some(end) = before.last_mut() {
+            *end = b' ';
+        }
+        rest = after;
+    }
 }
 
 fn append(out: &mut Vec<u8>, parts: &[&[u8]]) {
