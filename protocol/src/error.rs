@@ -102,7 +102,7 @@ pub struct Error {
     pub message: String,
     /// The stable code and its particulars; absent for errors of the protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<ErrorData>,
+    pub data: Option<Box<ErrorData>>,
 }
 
 /// The particulars of an application error.
@@ -127,7 +127,12 @@ impl Error {
         Self {
             code: rpc::APPLICATION,
             message: message.into(),
-            data: Some(ErrorData { code: code.as_str().to_owned(), retryable: code.retryable(), hint: None, more: Map::new() }),
+            data: Some(Box::new(ErrorData {
+                code: code.as_str().to_owned(),
+                retryable: code.retryable(),
+                hint: None,
+                more: Map::new(),
+            })),
         }
     }
 

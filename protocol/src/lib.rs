@@ -9,6 +9,8 @@
 //! 4. Integers stay below 2^53.
 //! 5. Unknown fields in params are refused with `-32602`; unknown fields in results and events are ignored.
 
+#[cfg(feature = "client")]
+pub mod client;
 pub mod codec;
 pub mod endpoint;
 pub mod entity;
