@@ -190,6 +190,9 @@ pub struct Cursor {
     /// The last answer lacked the canary.
     #[serde(default)]
     pub suspicious: bool,
+    /// Rows that the last full listing lacked and that are kept until a second one agrees, or a person accepts it (rule R29).
+    #[serde(default)]
+    pub missing: u64,
     /// This machine's time of the last pull that was stored whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_pulled_at: Option<Timestamp>,

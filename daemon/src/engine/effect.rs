@@ -32,6 +32,13 @@ pub enum Effect {
     Abandon(RequestId),
     /// Get a fresh token with the credentials at hand; comes back as `Input::SignedIn` or `Input::LoginFailed`.
     Login,
+    /// The identity of the token is served now; who asked for the sign-in can be told.
+    SignedIn {
+        /// The tenant.
+        tenant: String,
+    },
+    /// The token does not fit the configuration; who asked for the sign-in is to be told why.
+    SignInRefused(Error),
     /// Run a transaction; comes back as `Input::Committed`.
     Transact(Box<Txn>),
     /// Answer a call.

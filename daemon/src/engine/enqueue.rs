@@ -19,6 +19,9 @@ const REQUEST_ID_BYTES: usize = 128;
 /// How many request ids an entry remembers; entities that many calls coalesced into need no more.
 const REQUESTS_OF_AN_ENTRY: usize = 16;
 
+/// The answer to give, and the same entries as they stand now.
+pub type Taken = (Vec<PushedEntry>, Vec<PushedEntry>);
+
 /// Takes the changes in. The inner error is the application's: nothing may be written then.
 ///
 /// # Errors
@@ -28,7 +31,7 @@ pub fn enqueue(
     changes: &[(String, Vec<Value>)],
     request_id: Option<&str>,
     seed: &Now,
-) -> Read<Result<Vec<PushedEntry>, Error>> {
+) -> Read<Result<Taken, Error>> {
     let changes_hash = request_id.map(|_| hash_of(changes));
     if let Some(request_id) = request_id {
         if request_id.is_empty() || request_id.len() > REQUEST_ID_BYTES {
@@ -36,7 +39,7 @@ pub fn enqueue(
         }
         if let Some(answer) = draft.answer(request_id)? {
             return Ok(if Some(answer.changes_hash) == changes_hash {
-                Ok(answer.entries)
+                Ok((answer.entries.clone(), stand_now(draft, answer)?))
             } else {
                 Err(invalid_params("this requestId was used before, for other changes; give each push its own".to_owned()))
             });
@@ -67,7 +70,21 @@ pub fn enqueue(
         }
         draft.set_answer(request_id, answer);
     }
-    Ok(Ok(pushed))
+    Ok(Ok((pushed.clone(), pushed)))
+}
+
+/// The entries of an earlier answer as they stand now; those that left the outbox say how.
+fn stand_now(draft: &Draft<'_>, answer: StoredAnswer) -> Read<Vec<PushedEntry>> {
+    let mut current = answer.entries;
+    for pushed in &mut current {
+        if let Some(entry) = draft.entry(pushed.entry)? {
+            pushed.state = entry.state;
+            pushed.verdict = entry.verdict;
+        } else if let Some(end) = answer.ends.get(&pushed.entry) {
+            pushed.state = *end;
+        }
+    }
+    Ok(current)
 }
 
 fn enqueue_one(

@@ -2,7 +2,134 @@
 
 use std::time::Duration;
 
+use aesync_protocol::request::PushWait;
+use aesync_protocol::status::Attention;
 use aesync_protocol::{Record, Timestamp};
+use serde_json::Value;
+
+use super::effect::CallId;
+use super::settings::Settings;
+use super::transact::{Outcome, Txn};
+
+/// What happens to the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// A session reports.
+    Session(SessionId, SessionEvent),
+    /// A request reports.
+    Rest(RequestId, RestEvent),
+    /// A transaction is on disk.
+    Committed(Box<Outcome>),
+    /// A transaction could not be carried out; nothing of it was written.
+    TxnFailed(Box<Txn>, StoreFailure),
+    /// There is a token to work with: at start, after a login, or set by somebody.
+    SignedIn(TokenFacts),
+    /// There is no token any more.
+    SignedOut,
+    /// [`Effect::Login`](super::Effect::Login) brought no token.
+    LoginFailed(LoginFailure),
+    /// Whether there are credentials to get a token with.
+    Credentials(bool),
+    /// An application calls.
+    Call(CallId, Call),
+    /// An application that waited for an answer is gone.
+    HungUp(CallId),
+    /// The deadline that [`Engine::deadline`](super::Engine::deadline) named has come.
+    Woke,
+    /// The machine was suspended, or the network came back (rule R37).
+    Resumed,
+    /// The configuration changed. Types and addresses need a restart, so only numbers differ.
+    Configured(Box<Settings>),
+    /// The store or the host found something that a person should know.
+    Finding(Attention),
+}
+
+/// What is known of a token; the token itself never enters the engine (rule R41).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenFacts {
+    /// `companyId` or `customerId`, in lower case.
+    pub tenant: Option<String>,
+    /// Who it is for.
+    pub user: String,
+    /// When it expires, by the server's clock.
+    pub expires_at: Option<Timestamp>,
+    /// The id of a feed that is to be started, should the identity be new.
+    pub log: String,
+}
+
+/// Why a login brought no token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginFailure {
+    /// There are no credentials.
+    NoCredentials,
+    /// The server refused them: trying again is pointless.
+    Refused(String),
+    /// The server could not be asked: try again.
+    Passing(String),
+}
+
+/// A write that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreFailure {
+    /// The disk is full or read-only (rule R45): it may recover.
+    pub full: bool,
+    /// One sentence.
+    pub detail: String,
+}
+
+/// What applications ask of the engine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call {
+    /// `push`
+    Push {
+        /// The entities by type.
+        changes: Vec<(String, Vec<Value>)>,
+        /// Makes it idempotent.
+        request_id: Option<String>,
+        /// When to answer.
+        wait: PushWait,
+        /// How long to wait at most.
+        timeout: Duration,
+    },
+    /// `pull`
+    Pull {
+        /// The types; all when absent.
+        entity_types: Option<Vec<String>>,
+        /// Ask for everything.
+        full: bool,
+    },
+    /// `pullPending`
+    PullPending {
+        /// The types; all when absent.
+        entity_types: Option<Vec<String>>,
+    },
+    /// `sync`
+    Sync,
+    /// `reconcile`
+    Reconcile {
+        /// The types; all when absent.
+        entity_types: Option<Vec<String>>,
+        /// Carry out what the brakes held.
+        accept: bool,
+    },
+    /// `outbox.retry`
+    Retry(Option<Vec<u64>>),
+    /// `outbox.discard`
+    Discard(Option<Vec<u64>>),
+    /// `outbox.edit`
+    Edit(u64, Record),
+    /// `conflicts.resolve`
+    Resolve {
+        /// Which.
+        entry: u64,
+        /// Send the local change once more.
+        keep_local: bool,
+    },
+    /// `pause`
+    Pause,
+    /// `resume`
+    Resume,
+}
 
 /// One connection attempt; events of an earlier one are stale and dropped (rule R25).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -44,18 +44,24 @@ pub fn sweep(draft: &Draft<'_>, entity_type: &str, listed: &BTreeSet<u128>, afte
 ///
 /// # Errors
 /// When the state can't be read.
-pub fn settle(draft: &mut Draft<'_>, entity_type: &str, missing: &[String], listed: u64, accept: bool) -> Read<Done> {
+pub fn settle(
+    draft: &mut Draft<'_>,
+    entity_type: &str,
+    missing: &[String],
+    listed: u64,
+    newest_id: Option<&str>,
+    accept: bool,
+) -> Read<Done> {
     let settings = draft.settings();
     let at = draft.at();
     let mut cursor = draft.view().cursor(draft.epoch(), entity_type)?;
     let mut result = TypeReconciled { listed, ..TypeReconciled::default() };
-    let mut unsettled = false;
+    let mut await_second = false;
     let records = draft.ledger().records.get(entity_type).copied().unwrap_or(0);
     let gone = missing.len() as u64;
     let cap = settings.brake_rows.max(records.saturating_mul(settings.brake_percent) / 100);
     if gone > 0 && !accept && (listed == 0 || gone > cap) {
         result.held = gone;
-        unsettled = true;
     } else {
         for id in missing {
             let key: Key = (entity_type.to_owned(), id.clone());
@@ -67,7 +73,7 @@ pub fn settle(draft: &mut Draft<'_>, entity_type: &str, missing: &[String], list
                 draft.settle(&key, before, &[], Origin::Server)?;
                 result.deleted += 1;
             } else {
-                unsettled = true;
+                await_second = true;
                 result.held += 1;
                 if row.missing_since.is_none() {
                     draft.set_row(&key, Row { missing_since: Some(at), ..row })?;
@@ -75,9 +81,11 @@ pub fn settle(draft: &mut Draft<'_>, entity_type: &str, missing: &[String], list
             }
         }
     }
-    if listed > 0 || records == 0 {
-        cursor = Cursor { last_reconciled_at: Some(at), suspicious: unsettled, ..cursor };
+    if listed > 0 || records == 0 || accept {
+        let canary = newest_id.map(str::to_owned);
+        cursor = Cursor { last_reconciled_at: Some(at), suspicious: false, canary, ..cursor };
     }
+    cursor.missing = result.held;
     draft.set_cursor(entity_type, cursor.clone());
-    Ok(Done::Reconciled { entity_type: entity_type.to_owned(), result, unsettled, cursor })
+    Ok(Done::Reconciled { entity_type: entity_type.to_owned(), result, await_second, cursor })
 }

@@ -119,6 +119,8 @@ pub enum Step {
         missing: Vec<String>,
         /// Rows in the listing.
         listed: u64,
+        /// The newest row of the listing: the next canary.
+        newest_id: Option<String>,
         /// Whether somebody said that it may delete more than the brakes allow.
         accept: bool,
     },
@@ -195,8 +197,10 @@ pub enum Done {
     Enqueued {
         /// The call to answer.
         call: CallId,
-        /// The answer.
+        /// The answer; to a repeated request id, the first one (rule R4).
         entries: Vec<PushedEntry>,
+        /// The same entries as they stand now.
+        current: Vec<PushedEntry>,
     },
     /// The call is answered; nothing more came of it, or nothing at all.
     Answered {
@@ -250,7 +254,7 @@ pub enum Done {
         /// What it brought; `added` is left to the pull's own count.
         result: TypeReconciled,
         /// Whether rows wait for a second listing that agrees.
-        unsettled: bool,
+        await_second: bool,
         /// The cursor afterwards.
         cursor: Cursor,
     },
@@ -305,7 +309,7 @@ pub fn run(txn: &Txn, settings: &Settings, view: &dyn View) -> Read<(WriteSet, O
         Step::Adopt { .. } | Step::SetPaused(_) | Step::Recover => drain::recover(&mut draft)?,
         Step::Enqueue { call, changes, request_id, seed } => {
             match enqueue::enqueue(&mut draft, changes, request_id.as_deref(), seed)? {
-                Ok(entries) => Done::Enqueued { call: *call, entries },
+                Ok((entries, current)) => Done::Enqueued { call: *call, entries, current },
                 Err(error) => return Ok(refused(txn.epoch, *call, error)),
             }
         }
@@ -316,8 +320,8 @@ pub fn run(txn: &Txn, settings: &Settings, view: &dyn View) -> Read<(WriteSet, O
         Step::Rows { entity_type, rows } => apply::rows(&mut draft, entity_type, rows)?,
         Step::Finish { tallies, sync_timestamp } => apply::finish(&mut draft, tallies, *sync_timestamp)?,
         Step::Sweep { entity_type, listed, after } => reconcile::sweep(&draft, entity_type, listed, after)?,
-        Step::Settle { entity_type, missing, listed, accept } => {
-            reconcile::settle(&mut draft, entity_type, missing, *listed, *accept)?
+        Step::Settle { entity_type, missing, listed, newest_id, accept } => {
+            reconcile::settle(&mut draft, entity_type, missing, *listed, newest_id.as_deref(), *accept)?
         }
         Step::Retry { call, entries } => answered(*call, resolve::retry(&mut draft, entries.as_deref())?),
         Step::Discard { call, entries } => answered(*call, resolve::discard(&mut draft, entries.as_deref())?),

@@ -1,0 +1,373 @@
+//! When to pull what, and a pull on its way (rules R19 to R22, R27 to R30, R32 to R35).
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use aesync_protocol::response::{Pulled, Reconciled, Synced, TypePulled, TypeReconciled};
+use aesync_protocol::{Error, Record, Timestamp};
+
+use super::Now;
+use super::apply::{row_id, row_stamp};
+use super::backoff::Backoff;
+use super::durable::Cursor;
+use super::effect::{CallId, Reply};
+use super::input::RequestId;
+use super::reconcile::id_hash;
+use super::settings::Settings;
+use super::transact::{Tally, TypeEnd};
+
+/// Types whose pulls would start within this many milliseconds of each other share a request; a type that is far behind would make
+/// the others come again in full.
+const SHARED_MS: i64 = 60_000;
+
+/// What is known to be stale, and when the next pulls are due.
+#[derive(Clone, Debug, Default)]
+pub struct Puller {
+    /// Since when a type is known to be stale (rule R35).
+    dirty: BTreeMap<String, Duration>,
+    /// Types that were pulled since the last connect (rule R32).
+    fresh: BTreeSet<String>,
+    /// When the last pull that nobody asked for began.
+    last_start: Option<Duration>,
+    /// When the last pull ended well, for the poll floor.
+    last_end: Option<Duration>,
+    /// This period's draw of the poll floor's spread.
+    spread: f64,
+    retry_at: Option<Duration>,
+    backoff: Backoff,
+    /// When a type's next full listing is due.
+    listing_at: BTreeMap<String, Duration>,
+    /// Types that need a full listing now.
+    listings: BTreeSet<String>,
+}
+
+/// Why a pull is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// For what is new.
+    Incremental,
+    /// For everything.
+    Full,
+    /// A full listing, to find what is gone.
+    Reconcile {
+        /// Carry out what the brakes held.
+        accept: bool,
+    },
+}
+
+/// How a call that waits for a pull is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// As `pull`.
+    Pull(CallId),
+    /// As `sync`, with the entries that were pushed before.
+    Sync(CallId, u64),
+    /// As `reconcile`.
+    Reconcile(CallId),
+}
+
+/// A pull on its way: one or more requests, one after the other.
+#[derive(Clone, Debug)]
+pub struct PullRun {
+    /// Why.
+    pub purpose: Purpose,
+    /// The request that is under way.
+    pub request: RequestId,
+    /// The types that it asks for.
+    pub types: Vec<String>,
+    /// The connect that it was begun under; a later one wants pulls of its own.
+    pub connect: u64,
+    /// Who waits for it.
+    pub answers: Vec<Answer>,
+    /// The types that still have to be asked for.
+    pub rest: VecDeque<(Timestamp, Vec<String>)>,
+    /// When the last progress was told.
+    pub told_at: Option<Duration>,
+    tallies: BTreeMap<String, Tally>,
+    canaries: BTreeMap<String, Option<String>>,
+    listed: BTreeMap<String, BTreeSet<u128>>,
+    pulled: BTreeMap<String, TypePulled>,
+    reconciled: BTreeMap<String, TypeReconciled>,
+    sync_timestamp: Timestamp,
+    /// Reconciliation: the types whose rows are still to be swept, and what the present sweep found.
+    sweeps: VecDeque<String>,
+    missing: Vec<String>,
+}
+
+impl Puller {
+    /// A hint, or a push of our own, says that a type is stale.
+    pub fn mark(&mut self, now: &Now, entity_type: &str) {
+        self.dirty.entry(entity_type.to_owned()).or_insert(now.mono);
+    }
+
+    /// Whether a type is known to be stale.
+    #[must_use]
+    pub fn is_dirty(&self, entity_type: &str) -> bool {
+        self.dirty.contains_key(entity_type)
+    }
+
+    /// Whether every configured type was pulled since the last connect.
+    #[must_use]
+    pub fn all_fresh(&self, settings: &Settings) -> bool {
+        settings.type_names().all(|name| self.fresh.contains(name))
+    }
+
+    /// The connection is new, or lost: nothing can be taken for fresh (rule R32).
+    pub fn forget_freshness(&mut self) {
+        self.fresh.clear();
+    }
+
+    /// Waits are cut short.
+    pub fn kick(&mut self) {
+        self.retry_at = None;
+    }
+
+    /// A pull failed: draws the wait.
+    pub fn failed(&mut self, settings: &Settings, now: &Now, wait: Option<Duration>) {
+        let drawn = self.backoff.fail(settings, now);
+        self.retry_at = Some(now.mono + wait.unwrap_or(drawn));
+    }
+
+    /// When pulls are tried again after a failure.
+    #[must_use]
+    pub fn retry_at(&self) -> Option<Duration> {
+        self.retry_at
+    }
+
+    /// A type needs a full listing (rules R21, R28).
+    pub fn want_listing(&mut self, entity_type: &str) {
+        self.listings.insert(entity_type.to_owned());
+    }
+
+    /// Plans the next full listing of a type.
+    pub fn plan_listing(&mut self, now: &Now, entity_type: &str, after: Duration) {
+        self.listing_at.insert(entity_type.to_owned(), now.mono + after);
+    }
+
+    /// Plans the regular full listings of types that have none planned (rule R28).
+    pub fn plan_listings(&mut self, settings: &Settings, now: &Now, cursors: &BTreeMap<String, Cursor>) {
+        for (salt, name) in settings.type_names().enumerate() {
+            if self.listing_at.contains_key(name) {
+                continue;
+            }
+            let interval = settings.reconcile_interval.mul_f64(now.between(100 + salt as u64, 0.5, 1.5));
+            let age =
+                cursors.get(name).and_then(|cursor| cursor.last_reconciled_at).map_or(0, |at| now.wall.millis_since(at).max(0));
+            self.plan_listing(now, name, interval.saturating_sub(Duration::from_millis(age.unsigned_abs())));
+        }
+    }
+
+    /// When the next pull that nobody asked for is due, and which types it is for; `online` is whether a session is up.
+    #[must_use]
+    pub fn due(&self, settings: &Settings, online: bool) -> Option<(Duration, Vec<String>)> {
+        let catch_up: Vec<String> = settings.type_names().filter(|name| !self.fresh.contains(*name)).map(str::to_owned).collect();
+        let gap = self.last_start.map_or(Duration::ZERO, |start| start + settings.pull_gap);
+        let (at, types) = if catch_up.is_empty() {
+            let hinted = self.dirty.values().min().map(|first| (*first + settings.hint_delay).max(gap));
+            let interval = if online { settings.interval } else { settings.http_interval };
+            let floor = self.last_end.map_or(Duration::ZERO, |end| end + interval.mul_f64(self.spread.max(0.8)));
+            match hinted.filter(|at| *at <= floor) {
+                Some(at) => (at, self.dirty.keys().cloned().collect()),
+                None => (floor, settings.type_names().map(str::to_owned).collect()),
+            }
+        } else {
+            (Duration::ZERO, catch_up)
+        };
+        let types: Vec<String> = types.into_iter().filter(|name| settings.rules(name).is_some()).collect();
+        (!types.is_empty()).then(|| (self.retry_at.map_or(at, |retry| at.max(retry)), types))
+    }
+
+    /// The type whose full listing is due, and when.
+    #[must_use]
+    pub fn listing_due(&self) -> Option<(Duration, String)> {
+        let wanted = self.listings.first().map(|name| (Duration::ZERO, name.clone()));
+        let planned = self.listing_at.iter().min_by_key(|(_, at)| **at).map(|(name, at)| (*at, name.clone()));
+        let (at, name) = wanted.or(planned)?;
+        Some((self.retry_at.map_or(at, |retry| at.max(retry)), name))
+    }
+
+    /// A pull of these types begins: hints from here on ask for one more (rule R35).
+    pub fn begun(&mut self, now: &Now, types: &[String], listing: bool) {
+        for name in types {
+            self.dirty.remove(name);
+            if listing {
+                self.listings.remove(name);
+                self.listing_at.remove(name);
+            }
+        }
+        self.last_start = Some(now.mono);
+    }
+
+    /// A pull of a type ended whole.
+    pub fn ended(&mut self, now: &Now, entity_type: &str, believed: bool) {
+        self.last_end = Some(now.mono);
+        self.spread = now.between(7, 0.8, 1.2);
+        self.retry_at = None;
+        self.backoff.reset();
+        if believed {
+            self.fresh.insert(entity_type.to_owned());
+        }
+    }
+
+    /// Groups types by how far back they have to ask (rule R20).
+    #[must_use]
+    pub fn groups(
+        settings: &Settings,
+        cursors: &BTreeMap<String, Cursor>,
+        types: &[String],
+        full: bool,
+    ) -> VecDeque<(Timestamp, Vec<String>)> {
+        let since = |name: &String| match cursors.get(name).and_then(|cursor| cursor.high_water) {
+            Some(high_water) if !full => high_water.plus_millis(-settings.overlap_ms),
+            _ => Timestamp::EPOCH,
+        };
+        let mut starts: Vec<(Timestamp, String)> = types.iter().map(|name| (since(name), name.clone())).collect();
+        starts.sort();
+        let mut groups: VecDeque<(Timestamp, Vec<String>)> = VecDeque::new();
+        for (start, name) in starts {
+            match groups.back_mut() {
+                Some((first, names)) if start.millis_since(*first) <= SHARED_MS => names.push(name),
+                _ => groups.push_back((start, vec![name])),
+            }
+        }
+        groups
+    }
+}
+
+impl PullRun {
+    /// A run that has not yet sent anything.
+    #[must_use]
+    pub fn new(purpose: Purpose, rest: VecDeque<(Timestamp, Vec<String>)>, connect: u64, answers: Vec<Answer>) -> Self {
+        Self {
+            purpose,
+            request: RequestId(0),
+            types: Vec::new(),
+            connect,
+            answers,
+            rest,
+            told_at: None,
+            tallies: BTreeMap::new(),
+            canaries: BTreeMap::new(),
+            listed: BTreeMap::new(),
+            pulled: BTreeMap::new(),
+            reconciled: BTreeMap::new(),
+            sync_timestamp: Timestamp::EPOCH,
+            sweeps: VecDeque::new(),
+            missing: Vec::new(),
+        }
+    }
+
+    /// The next request begins.
+    pub fn begin(&mut self, request: RequestId, types: Vec<String>, cursors: &BTreeMap<String, Cursor>) {
+        self.request = request;
+        self.tallies.clear();
+        self.canaries.clear();
+        for name in &types {
+            let canary = cursors.get(name).and_then(|cursor| cursor.canary.clone());
+            self.tallies.insert(name.clone(), Tally { canary_seen: canary.is_none(), ..Tally::default() });
+            self.canaries.insert(name.clone(), canary);
+            self.pulled.entry(name.clone()).or_default();
+        }
+        self.types = types;
+    }
+
+    /// Counts a page in.
+    pub fn count(&mut self, entity_type: &str, rows: &[Record]) {
+        let Some(tally) = self.tallies.get_mut(entity_type) else { return };
+        let canary = self.canaries.get(entity_type).and_then(Option::as_deref);
+        let keep_ids = matches!(self.purpose, Purpose::Reconcile { .. });
+        for row in rows {
+            tally.received += 1;
+            let (Some(id), stamp) = (row_id(row), row_stamp(row)) else { continue };
+            if canary == Some(id.as_str()) {
+                tally.canary_seen = true;
+            }
+            if keep_ids {
+                self.listed.entry(entity_type.to_owned()).or_default().insert(id_hash(&id));
+            }
+            if stamp > tally.newest {
+                tally.newest = stamp;
+                tally.newest_id = Some(id);
+            }
+        }
+        if let Some(pulled) = self.pulled.get_mut(entity_type) {
+            pulled.received += rows.len() as u64;
+        }
+    }
+
+    /// Rows received so far, over all requests.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.pulled.values().map(|pulled| pulled.received).sum()
+    }
+
+    /// Counts what a stored page changed.
+    pub fn stored(&mut self, entity_type: &str, changed: u64, deleted: u64) {
+        if let Some(pulled) = self.pulled.get_mut(entity_type) {
+            pulled.changed += changed;
+            pulled.deleted += deleted;
+        }
+    }
+
+    /// The answer is whole: what each type brought.
+    pub fn done(&mut self, sync_timestamp: Timestamp) -> BTreeMap<String, Tally> {
+        self.sync_timestamp = sync_timestamp;
+        self.tallies.clone()
+    }
+
+    /// After the last request of a reconciliation: which types to sweep.
+    pub fn plan_sweeps(&mut self, ends: &BTreeMap<String, TypeEnd>) {
+        self.sweeps.extend(ends.keys().cloned());
+    }
+
+    /// The type to sweep, and the listing's ids.
+    #[must_use]
+    pub fn sweep(&self) -> Option<(String, Arc<BTreeSet<u128>>)> {
+        let name = self.sweeps.front()?;
+        Some((name.clone(), Arc::new(self.listed.get(name).cloned().unwrap_or_default())))
+    }
+
+    /// Ids that a slice found missing.
+    pub fn add_missing(&mut self, missing: Vec<String>) {
+        self.missing.extend(missing);
+    }
+
+    /// A sweep is through: what it found, the rows in the listing, and the newest of them.
+    pub fn swept(&mut self, entity_type: &str) -> (Vec<String>, u64, Option<String>) {
+        self.listed.remove(entity_type);
+        let tally = self.tallies.get(entity_type).cloned().unwrap_or_default();
+        (std::mem::take(&mut self.missing), tally.received, tally.newest_id)
+    }
+
+    /// A type is reconciled.
+    pub fn reconciled(&mut self, entity_type: &str, result: TypeReconciled) {
+        let added = self.pulled.get(entity_type).map_or(0, |pulled| pulled.changed);
+        self.reconciled.insert(entity_type.to_owned(), TypeReconciled { added, ..result });
+        self.sweeps.retain(|name| name != entity_type);
+    }
+
+    /// What those who wait are told.
+    #[must_use]
+    pub fn replies(&self, seq: u64) -> Vec<(CallId, Result<Reply, Error>)> {
+        let types = &self.pulled;
+        let reply = |answer: &Answer| match *answer {
+            Answer::Pull(call) => {
+                (call, Reply::Pulled(Pulled { types: types.clone(), seq, sync_timestamp: self.sync_timestamp }))
+            }
+            Answer::Sync(call, pushed) => (call, Reply::Synced(Synced { pushed, types: types.clone(), seq })),
+            Answer::Reconcile(call) => (call, Reply::Reconciled(Reconciled { types: self.reconciled.clone() })),
+        };
+        self.answers.iter().map(reply).map(|(call, reply)| (call, Ok(reply))).collect()
+    }
+}
+
+impl Answer {
+    /// The call that waits.
+    #[must_use]
+    pub fn call(&self) -> CallId {
+        match *self {
+            Self::Pull(call) | Self::Sync(call, _) | Self::Reconcile(call) => call,
+        }
+    }
+}
