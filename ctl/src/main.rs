@@ -1,2 +1,19 @@
-//! x
-fn main() {}
+//! `aectl`: everything that a person or a script asks of aesyncd.
+
+mod args;
+mod cmd;
+mod context;
+mod exit;
+mod output;
+mod progress;
+mod text;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    let quiet = args.is_quiet();
+    cmd::run(args).unwrap_or_else(|failure| exit::report(&failure, quiet))
+}

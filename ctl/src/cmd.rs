@@ -1,0 +1,69 @@
+//! The commands, one a file.
+
+pub(crate) mod changes;
+pub(crate) mod completions;
+pub(crate) mod conflicts;
+pub(crate) mod get;
+pub(crate) mod list;
+pub(crate) mod login;
+mod logout;
+mod metrics;
+pub(crate) mod outbox;
+mod pause;
+mod ping;
+pub(crate) mod pull;
+pub(crate) mod pull_pending;
+pub(crate) mod push;
+pub(crate) mod reconcile;
+mod reload;
+mod resume;
+mod shutdown;
+mod socket_path;
+pub(crate) mod status;
+mod sync;
+pub(crate) mod token;
+pub(crate) mod wait;
+pub(crate) mod watch;
+
+use std::process::ExitCode;
+
+use crate::args::{Args, Command};
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::output::Output;
+
+/// Runs a command.
+pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
+    let context = Context { output: Output::new(args.color), json: args.json, timeout: args.timeout, socket: args.socket };
+    match args.command {
+        Command::Status(args) => status::run(&context, &args),
+        Command::Watch(args) => watch::run(&context, args),
+        Command::Push(args) => push::run(&context, &args),
+        Command::Pull(args) => pull::run(&context, args),
+        Command::PullPending(args) => pull_pending::run(&context, args),
+        Command::Sync => sync::run(&context),
+        Command::Get(args) => get::run(&context, args),
+        Command::List(args) => list::run(&context, args),
+        Command::Changes(args) => changes::run(&context, args),
+        Command::Outbox(args) => outbox::run(&context, args),
+        Command::Conflicts(args) => conflicts::run(&context, &args),
+        Command::Reconcile(args) => reconcile::run(&context, args),
+        Command::Login(args) => login::run(&context, args),
+        Command::Token(args) => token::run(&context, args),
+        Command::Logout => logout::run(&context),
+        Command::Pause => pause::run(&context),
+        Command::Resume => resume::run(&context),
+        Command::Reload => reload::run(&context),
+        Command::Shutdown => shutdown::run(&context),
+        Command::Wait(args) => wait::run(&context, &args),
+        Command::Ping => ping::run(&context),
+        Command::Metrics => metrics::run(&context),
+        Command::SocketPath => socket_path::run(&context),
+        Command::Completions(args) => completions::run(&context, &args),
+    }
+}
+
+/// Types that were named, or none for all of them.
+fn some_types(types: Vec<String>) -> Option<Vec<String>> {
+    (!types.is_empty()).then_some(types)
+}

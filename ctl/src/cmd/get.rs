@@ -1,0 +1,84 @@
+//! `aectl get`
+
+use std::process::ExitCode;
+
+use aesync_protocol::request::RecordsGet;
+use aesync_protocol::response::RecordFound;
+
+use crate::context::{Context, LOCAL};
+use crate::exit::Failure;
+use crate::output::{Align, Table, View};
+use crate::text::{clean, value};
+
+/// What `get` is asked for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The entity type
+    #[arg(value_name = "TYPE")]
+    entity_type: String,
+    /// The entity's id
+    id: String,
+}
+
+pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    let params = RecordsGet { entity_type: args.entity_type, id: args.id };
+    context.answer(&params, LOCAL, |found, view| text(&found, view))
+}
+
+/// The fields, and beside those with local changes what the server has.
+fn text(found: &RecordFound, view: &View) -> String {
+    let mut table = Table::new(&[("FIELD", Align::Left), ("VALUE", Align::Left), ("SERVER", Align::Left)]);
+    for (name, field) in &found.record {
+        let on_server = match &found.base {
+            Some(base) => match base.get(name) {
+                Some(other) if other == field => String::new(),
+                Some(other) => value(other),
+                None => "(absent)".to_owned(),
+            },
+            None => String::new(),
+        };
+        table.row(vec![clean(name).into_owned(), value(field), on_server]);
+    }
+    if let Some(base) = &found.base {
+        for (name, field) in base.iter().filter(|(name, _)| !found.record.contains_key(*name)) {
+            table.row(vec![clean(name).into_owned(), "(absent)".to_owned(), value(field)]);
+        }
+    }
+    // Long values are why one looks at a single record: nothing is cut.
+    let mut text = table.text(&View { width: None, ..*view });
+    if found.pending {
+        text.push_str(&format!("\n{}\n", view.paint.orange("▲ holds local changes that the server has not confirmed")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use aesync_protocol::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::output::Paint;
+
+    #[test]
+    fn local_changes_are_shown_beside_what_the_server_has() {
+        let found: RecordFound = serde_json::from_value(json!({
+            "record": {"id": "a", "title": "new\u{1b}[2J", "note": "x"},
+            "pending": true,
+            "base": {"id": "a", "title": "old", "gone": 1},
+            "seq": 7
+        }))
+        .expect("a record");
+        let view = View { paint: Paint(false), width: Some(20), now: Timestamp::EPOCH };
+        assert_eq!(
+            text(&found, &view),
+            "FIELD  VALUE         SERVER\n\
+             id     a\n\
+             title  new\\u{1b}[2J  old\n\
+             note   x             (absent)\n\
+             gone   (absent)      1\n\
+             \n\
+             ▲ holds local changes that the server has not confirmed\n"
+        );
+    }
+}

@@ -1,0 +1,79 @@
+//! `aectl login`
+
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use aesync_protocol::request::AuthLogin;
+use aesync_protocol::response::SignedIn;
+
+use crate::context::{Context, REMOTE};
+use crate::exit::Failure;
+use crate::output::View;
+use crate::text::{clean, until};
+
+const EXAMPLES: &str = "\
+The password is asked for, or read from stdin when that is no terminal. It is never an argument.
+
+Examples:
+  aectl login --email me@example.com
+  pass show adminengine | aectl login --email me@example.com";
+
+/// What `login` is asked for.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The e-mail address
+    #[arg(long)]
+    email: Option<String>,
+}
+
+pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    let terminal = io::stdin().is_terminal();
+    let email = match args.email {
+        Some(email) => email,
+        None if terminal => ask_for_email()?,
+        None => {
+            return Err(Failure::Usage(
+                "stdin is no terminal, so the e-mail address must be given: aectl login --email E".to_owned(),
+            ));
+        }
+    };
+    let password = read_secret("Password: ", "the password")?;
+    context.answer(&AuthLogin { email, password }, REMOTE, |signed_in, view| signed_in_text(&signed_in, view))
+}
+
+fn ask_for_email() -> Result<String, Failure> {
+    let failed =
+        |source| Failure::File { tried: "asking for the e-mail address".to_owned(), source, next: "give it with --email" };
+    let mut stderr = io::stderr();
+    stderr.write_all(b"E-mail: ").and_then(|()| stderr.flush()).map_err(failed)?;
+    let email = first_line().map_err(failed)?;
+    if email.is_empty() { Err(Failure::Usage("no e-mail address was given; give it with --email".to_owned())) } else { Ok(email) }
+}
+
+/// Asks without echo, or reads the first line of stdin when that is no terminal.
+pub(super) fn read_secret(prompt: &str, what: &str) -> Result<String, Failure> {
+    let secret = if io::stdin().is_terminal() { rpassword::prompt_password(prompt) } else { first_line() };
+    let secret = secret.map_err(|source| Failure::File { tried: format!("reading {what}"), source, next: "give it on stdin" })?;
+    if secret.is_empty() {
+        Err(Failure::Usage(format!("{what} is empty; type it at the prompt or give it on stdin")))
+    } else {
+        Ok(secret)
+    }
+}
+
+fn first_line() -> io::Result<String> {
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    line.truncate(line.trim_end_matches(['\r', '\n']).len());
+    Ok(line)
+}
+
+/// Who signed in, and for how long.
+pub(super) fn signed_in_text(signed_in: &SignedIn, view: &View) -> String {
+    let expiry = match signed_in.expires_at {
+        Some(expiry) => format!("; the token expires {}", until(view.now, expiry)),
+        None => String::new(),
+    };
+    format!("Signed in to tenant {}{expiry}.\n", clean(&signed_in.tenant_id))
+}

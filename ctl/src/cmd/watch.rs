@@ -1,0 +1,112 @@
+//! `aectl watch`
+
+use std::process::ExitCode;
+
+use aesync_protocol::event::Progress;
+use aesync_protocol::request::Subscribe;
+use aesync_protocol::{Channel, Event};
+use clap::ValueEnum;
+
+use crate::cmd::changes::change_text;
+use crate::cmd::status::report::headline;
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::output::View;
+use crate::text::{clean, number};
+
+const EXAMPLES: &str = "\
+Examples:
+  aectl watch                              everything
+  aectl watch change --since 0 --json      all changes the feed still holds, then those to come";
+
+/// What `watch` is asked for.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Which events [default: all]
+    #[arg(value_enum, value_name = "CHANNEL")]
+    channels: Vec<ChannelArg>,
+    /// Replay the changes after this position first
+    #[arg(long, value_name = "SEQ")]
+    since: Option<u64>,
+    /// The feed that the position belongs to: refuse to go on in another one
+    #[arg(long, value_name = "ID", requires = "since")]
+    log: Option<String>,
+    /// Only these entity types
+    #[arg(long = "type", value_name = "TYPE")]
+    types: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ChannelArg {
+    /// The whole status, whenever it changed
+    Status,
+    /// The server's notifications
+    Notification,
+    /// What changed in the replica
+    Change,
+    /// Entries of the outbox
+    Outbox,
+    /// How far long operations have come
+    Progress,
+}
+
+impl ChannelArg {
+    fn channel(self) -> Channel {
+        match self {
+            Self::Status => Channel::Status,
+            Self::Notification => Channel::Notification,
+            Self::Change => Channel::Change,
+            Self::Outbox => Channel::Outbox,
+            Self::Progress => Channel::Progress,
+        }
+    }
+}
+
+pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    let channels = if args.channels.is_empty() { ChannelArg::value_variants() } else { &args.channels };
+    let params = Subscribe {
+        channels: channels.iter().map(|channel| channel.channel()).collect(),
+        entity_types: super::some_types(args.types),
+        since: args.since,
+        log: args.log,
+    };
+    let mut subscription = context.connect()?.subscribe(&params)?;
+    loop {
+        let Some(params) = subscription.next_json(None)? else { continue };
+        if context.json {
+            context.output.json(&params)?;
+        } else if let Ok(event) = serde_json::from_str(params.get()) {
+            context.output.line(&line(&event, &context.output.view()))?;
+        }
+    }
+}
+
+/// An event on one line, with the time of its arrival.
+fn line(event: &Event, view: &View) -> String {
+    let (channel, text) = match event {
+        Event::Status { status } => ("status", headline(status, view.now)),
+        Event::Notification { notification } => {
+            let id = notification.entity_id.as_deref().map(|id| format!(" {}", clean(id))).unwrap_or_default();
+            let (kind, entity_type) = (clean(&notification.kind), clean(&notification.entity_type));
+            ("notification", format!("{kind}  {entity_type}{id}  {}", view.paint.dim(clean(&notification.message))))
+        }
+        Event::Change { change } => ("change", change_text(change, view).trim_start().to_owned()),
+        Event::Outbox { entry } => {
+            let error = entry.last_error.as_ref().map(|error| view.paint.red(clean(&error.message))).unwrap_or_default();
+            ("outbox", format!("{}  {}  {}  {}  {error}", entry.entry, entry.state, clean(&entry.entity_type), clean(&entry.id)))
+        }
+        Event::Progress(progress) => ("progress", progress_text(progress)),
+        Event::Checkpoint { seq } => ("checkpoint", format!("the position is now {seq}")),
+        Event::Lagged { dropped } => ("lagged", format!("{} events were missed", number(*dropped))),
+    };
+    let time = view.now.to_string();
+    let time = time.get(11..19).unwrap_or(&time);
+    format!("{}  {channel:<12}  {}", view.paint.dim(format!("{time}Z")), text.trim_end())
+}
+
+fn progress_text(progress: &Progress) -> String {
+    let entity_type = progress.entity_type.as_deref().map(|name| format!(" {}", clean(name))).unwrap_or_default();
+    let total = progress.total.map(|total| format!(" of {}", number(total))).unwrap_or_default();
+    format!("{}{entity_type}  {}{total}", clean(&progress.op), number(progress.done))
+}

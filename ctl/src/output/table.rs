@@ -1,0 +1,122 @@
+//! Aligned columns.
+
+use super::View;
+use crate::text::{columns, cut};
+
+/// Which side of its column a cell keeps to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+/// A table whose last column may be cut to the terminal's width. Cells are without colour and must have been cleaned.
+#[derive(Debug)]
+pub(crate) struct Table {
+    heads: Vec<(&'static str, Align)>,
+    rows: Vec<Vec<String>>,
+    indent: usize,
+    headless: bool,
+}
+
+const GAP: usize = 2;
+/// A last column narrower than this is not worth cutting for.
+const NARROWEST: usize = 12;
+
+impl Table {
+    pub(crate) fn new(heads: &[(&'static str, Align)]) -> Self {
+        Self { heads: heads.to_vec(), rows: Vec::new(), indent: 0, headless: false }
+    }
+
+    pub(crate) fn indented(mut self, indent: usize) -> Self {
+        self.indent = indent;
+        self
+    }
+
+    /// Rows that continue an earlier table.
+    pub(crate) fn continued(mut self, continued: bool) -> Self {
+        self.headless = continued;
+        self
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    /// The lines, each with its end. Columns that are empty in every row are left out.
+    pub(crate) fn text(&self, view: &View) -> String {
+        let used: Vec<usize> =
+            (0..self.heads.len()).filter(|column| self.rows.iter().any(|row| !cell(row, *column).is_empty())).collect();
+        let mut widths: Vec<usize> = used.iter().map(|column| self.width_of(*column)).collect();
+        if let (Some(total), Some((last, others))) = (view.width, widths.split_last_mut()) {
+            let before = self.indent + others.iter().map(|width| width + GAP).sum::<usize>();
+            *last = (*last).min(total.saturating_sub(before).max(NARROWEST));
+        }
+        let heads: Vec<String> = self.heads.iter().map(|(head, _)| (*head).to_owned()).collect();
+        let mut text = if self.headless { String::new() } else { self.line(&heads, &used, &widths, |line| view.paint.dim(line)) };
+        for row in &self.rows {
+            text.push_str(&self.line(row, &used, &widths, str::to_owned));
+        }
+        text
+    }
+
+    fn width_of(&self, column: usize) -> usize {
+        let head = self.heads.get(column).map_or(0, |(head, _)| columns(head));
+        self.rows.iter().map(|row| columns(cell(row, column))).fold(head, usize::max)
+    }
+
+    fn line(&self, row: &[String], used: &[usize], widths: &[usize], paint: impl Fn(&str) -> String) -> String {
+        let mut line = String::new();
+        for (column, width) in used.iter().zip(widths) {
+            let shown = cut(cell(row, *column), *width);
+            let padding = " ".repeat(width.saturating_sub(columns(&shown)));
+            match self.heads.get(*column).map(|(_, align)| *align) {
+                Some(Align::Right) => line.extend([&padding, &*shown]),
+                _ => line.extend([&*shown, &padding]),
+            }
+            line.push_str(&" ".repeat(GAP));
+        }
+        format!("{}{}\n", " ".repeat(self.indent), paint(line.trim_end()))
+    }
+}
+
+fn cell(row: &[String], column: usize) -> &str {
+    row.get(column).map_or("", String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use aesync_protocol::Timestamp;
+
+    use super::*;
+    use crate::output::Paint;
+
+    fn table() -> Table {
+        let mut table =
+            Table::new(&[("TYPE", Align::Left), ("EMPTY", Align::Left), ("COUNT", Align::Right), ("TEXT", Align::Left)]);
+        table.row(vec!["end_user".into(), String::new(), "7".into(), "a long text that goes on".into()]);
+        table.row(vec!["漢字".into(), String::new(), "1,204".into(), "x".into()]);
+        table
+    }
+
+    fn view(width: Option<usize>) -> View {
+        View { paint: Paint(false), width, now: Timestamp::EPOCH }
+    }
+
+    #[test]
+    fn columns_are_aligned_and_empty_ones_left_out() {
+        assert_eq!(
+            table().text(&view(None)),
+            "TYPE      COUNT  TEXT\nend_user      7  a long text that goes on\n漢字      1,204  x\n"
+        );
+    }
+
+    #[test]
+    fn the_last_column_is_cut_to_the_terminal() {
+        assert_eq!(table().text(&view(Some(30))), "TYPE      COUNT  TEXT\nend_user      7  a long text …\n漢字      1,204  x\n");
+    }
+}

@@ -1,0 +1,92 @@
+//! Progress on a terminal, fed by the daemon's `progress` channel over the connection of the call itself.
+
+use std::io::{self, IsTerminal as _};
+use std::time::Duration;
+
+use aesync_protocol::client::ClientError;
+use aesync_protocol::event::Progress;
+use aesync_protocol::request::{Method, Subscribe};
+use aesync_protocol::{Channel, Event};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use serde_json::value::RawValue;
+
+use crate::context::Context;
+use crate::exit::Failure;
+use crate::text::clean;
+
+/// More bars than this would scroll the terminal.
+const MOST_BARS: usize = 12;
+const TICK: Duration = Duration::from_millis(120);
+
+/// Calls a method, and shows how far it has come while it runs.
+pub(crate) fn fetch<M: Method>(context: &Context, params: &M, usual: Duration) -> Result<Box<RawValue>, Failure> {
+    if !io::stderr().is_terminal() {
+        return context.fetch(params, usual);
+    }
+    let mut client = context.connect()?;
+    match client.call(&Subscribe { channels: vec![Channel::Progress], ..Subscribe::default() }) {
+        // Without events the call is as good as before.
+        Ok(_) | Err(ClientError::Remote(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut bars = Bars::new(M::NAME);
+    let answer = client.call_for_json(M::NAME, params, context.patience(usual), |event| {
+        if let Ok(Event::Progress(progress)) = serde_json::from_str(event.get()) {
+            bars.show(&progress);
+        }
+    });
+    bars.clear();
+    Ok(answer?)
+}
+
+/// A bar for each operation and type, below a line that moves while there is nothing to count yet.
+struct Bars {
+    all: MultiProgress,
+    waiting: ProgressBar,
+    bars: Vec<(String, ProgressBar)>,
+}
+
+impl Bars {
+    fn new(method: &str) -> Self {
+        let all = MultiProgress::new();
+        let waiting = all.add(ProgressBar::new_spinner());
+        waiting.set_message(format!("{method}: waiting for the server"));
+        waiting.enable_steady_tick(TICK);
+        Self { all, waiting, bars: Vec::new() }
+    }
+
+    fn show(&mut self, progress: &Progress) {
+        let name = match &progress.entity_type {
+            Some(entity_type) => clean(&format!("{} {entity_type}", progress.op)).into_owned(),
+            None => clean(&progress.op).into_owned(),
+        };
+        let bar = match self.bars.iter().find(|(seen, _)| *seen == name) {
+            Some((_, bar)) => bar.clone(),
+            None if self.bars.len() == MOST_BARS => return,
+            None => {
+                self.waiting.finish_and_clear();
+                let bar = self.all.add(ProgressBar::no_length().with_prefix(name.clone()));
+                self.bars.push((name, bar.clone()));
+                bar
+            }
+        };
+        let template = match progress.total {
+            Some(total) => {
+                bar.set_length(total);
+                "{prefix:24} {bar:24} {human_pos}/{human_len}  {per_sec:.dim}  {eta:.dim}"
+            }
+            None => "{prefix:24} {human_pos}  {per_sec:.dim}",
+        };
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("━╸─"));
+        }
+        bar.set_position(progress.done);
+    }
+
+    fn clear(&self) {
+        self.waiting.finish_and_clear();
+        for (_, bar) in &self.bars {
+            bar.finish_and_clear();
+        }
+    }
+}
