@@ -1,7 +1,7 @@
 //! JSON web tokens (HS256) as the server mints and checks them.
 
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::stamp::Stamp;
 
@@ -63,12 +63,14 @@ impl TokenSpec {
 
     pub(crate) fn mint(&self, now: Stamp) -> String {
         let issued = now.micros() / 1_000_000;
-        let mut claims = json!({ "email": self.email, "type": if self.staff { "staff" } else { "client" } });
+        let mut claims = Map::new();
         if let Some(tenant) = &self.tenant {
-            claims[if self.staff { "companyId" } else { "customerId" }] = json!(tenant);
+            claims.insert(if self.staff { "companyId" } else { "customerId" }.into(), json!(tenant));
         }
-        claims["iat"] = json!(issued);
-        claims["exp"] = json!(issued.saturating_add(self.lifetime_seconds));
+        claims.insert("email".into(), json!(self.email));
+        claims.insert("type".into(), json!(if self.staff { "staff" } else { "client" }));
+        claims.insert("iat".into(), json!(issued));
+        claims.insert("exp".into(), json!(issued.saturating_add(self.lifetime_seconds)));
         let secret = if self.wrongly_signed { OTHER_SECRET } else { SECRET };
         jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(secret)).unwrap_or_default()
     }

@@ -1,4 +1,5 @@
 //! Logins, tokens and `/health`.
+#![cfg(test)]
 
 mod support;
 
@@ -48,11 +49,7 @@ async fn a_customer_token_lives_a_day_and_says_who_it_is() {
 }
 
 fn claims(token: &str) -> Value {
-    let mut validation = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::HS256);
-    validation.insecure_disable_signature_validation();
-    validation.required_spec_claims.clear();
-    let key = jsonwebtoken::DecodingKey::from_secret(b"");
-    jsonwebtoken::decode::<Value>(token, &key, &validation).unwrap().claims
+    jsonwebtoken::dangerous::insecure_decode::<Value>(token).unwrap().claims
 }
 
 #[tokio::test]

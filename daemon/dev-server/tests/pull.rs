@@ -1,4 +1,5 @@
 //! `POST /api/client/sync/pull`.
+#![cfg(test)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! `POST /api/client/sync/pull-pending`.
+#![cfg(test)]
 
 mod support;
 

@@ -228,9 +228,15 @@ async fn truncate(response: Response) -> Reply {
     let Ok(bytes) = to_bytes(body, usize::MAX).await else { return Reply::Sever };
     parts.headers.insert(CONTENT_LENGTH, bytes.len().into());
     let half = bytes.slice(..bytes.len() / 2);
-    // The body ends in an error, so hyper closes the connection behind the half.
-    let pieces = [Ok(half), Err(std::io::Error::other("the answer was cut on purpose"))];
-    Reply::Answer(Response::from_parts(parts, Body::from_stream(stream::iter(pieces))))
+    let half_then_cut = stream::unfold(Some(half), async |half| match half {
+        Some(half) => Some((Ok(half), None)),
+        None => {
+            // Waiting once lets hyper send the half; the error then makes it close the connection.
+            tokio::task::yield_now().await;
+            Some((Err(std::io::Error::other("the answer was cut on purpose")), None))
+        }
+    });
+    Reply::Answer(Response::from_parts(parts, Body::from_stream(half_then_cut)))
 }
 
 fn failed(failure: &Failure) -> Response {

@@ -7,7 +7,7 @@ mod sockets;
 mod table;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -84,7 +84,6 @@ pub struct World {
 
 impl World {
     /// An empty world.
-    #[expect(clippy::new_ret_no_self, reason = "a world is shared from its first moment")]
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             accounts: Mutex::default(),
@@ -228,14 +227,23 @@ impl World {
         self.sockets.end(how, tenant)
     }
 
-    /// Stops the server in its tracks, as SIGSTOP does: connections are accepted, HTTP and sockets are silent.
+    /// Stops the server in its tracks, as SIGSTOP does: connections are accepted, HTTP and sockets are silent. Returns when
+    /// it stands still. A server started meanwhile hangs as well.
     pub fn hang(&self) {
         self.gate.set(true);
+        if self.occupied.load(Ordering::SeqCst) {
+            self.gate.wait_until_still(Duration::from_secs(5));
+        }
     }
 
     /// Ends [`World::hang`].
     pub fn resume(&self) {
         self.gate.set(false);
+    }
+
+    /// Rows per tenant and type, visible or not.
+    pub fn row_counts(&self) -> BTreeMap<String, BTreeMap<String, usize>> {
+        lock(&self.tables).iter().map(|(tenant, table)| (tenant.clone(), table.counts())).collect()
     }
 
     pub(crate) fn read<T>(&self, tenant: &str, read: impl FnOnce(&mut Table) -> T) -> T {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use serde_json::{Value, json};
+
 use crate::faults::Route;
 
 /// The log keeps this many requests; older ones are dropped.
@@ -32,6 +34,24 @@ pub struct RequestRecord {
     pub last_sync_timestamp: Option<String>,
     /// A pull's `entityTypes`, or the types of a push in the order of the JSON.
     pub entity_types: Vec<String>,
+}
+
+impl RequestRecord {
+    /// The record without its instants, with its duration in milliseconds.
+    pub fn to_json(&self) -> Value {
+        let millis = self.ended.map(|ended| u64::try_from((ended - self.started).as_millis()).unwrap_or(u64::MAX));
+        json!({
+            "seq": self.seq,
+            "route": self.route,
+            "tenant": self.tenant,
+            "durationMs": millis,
+            "status": self.status,
+            "bytes": self.bytes,
+            "rows": self.rows,
+            "lastSyncTimestamp": self.last_sync_timestamp,
+            "entityTypes": self.entity_types,
+        })
+    }
 }
 
 #[derive(Debug, Default)]
