@@ -1,1 +1,38 @@
-//! Only here sled.
+//! The durable state on disk. Only here sled is named.
+//!
+//! sled may lose or damage what it holds when power fails, so the store trusts it with nothing that can't be brought back
+//! (rule R44): every value carries a checksum, and a store that does not open is moved aside, never overwritten.
+//!
+//! ```text
+//! DIR/lock             who uses the directory
+//! DIR/format           the version of the layout, refused when it is newer than this build (rule R46)
+//! DIR/clean            there exactly while the last stop was a clean one
+//! DIR/sled/            the trees: replica, outbox, feed, meta
+//! DIR/damaged-<time>/  what was moved aside, for people to look at
+//! ```
+//!
+//! There is one [`Store`], which writes, and any number of [`Reader`]s. All calls block on the disk.
+
+mod check;
+mod database;
+mod error;
+mod finding;
+mod format;
+mod keys;
+mod lock;
+mod open;
+mod reader;
+mod sizes;
+mod stage;
+mod value;
+mod writer;
+
+pub use error::{OpenError, StoreError};
+pub use finding::{Finding, FindingCode};
+pub use open::Options;
+pub use reader::Reader;
+pub use sizes::Sizes;
+pub use writer::Store;
+
+#[cfg(test)]
+mod tests;

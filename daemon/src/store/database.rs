@@ -1,0 +1,222 @@
+//! sled, fenced in: its errors sorted, its panics caught, its flush made durable.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use sled::Transactional;
+use sled::transaction::{ConflictableTransactionResult, TransactionError};
+
+/// The trees; one transaction spans them all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Tree {
+    /// Base rows and overlays.
+    Replica,
+    /// Entries, their index, and answers.
+    Outbox,
+    /// Changes.
+    Feed,
+    /// Registry, ledgers, cursors, format.
+    Meta,
+}
+
+/// A tree and a key in it.
+pub(super) type Place = (Tree, Vec<u8>);
+/// What to write where; `None` removes. Also what stood there before.
+pub(super) type Writes = BTreeMap<Place, Option<Vec<u8>>>;
+
+/// Why sled did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    /// The disk, or the system, did not let it.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Its files are locked by someone else.
+    #[error("its files are in use")]
+    Busy,
+    /// Its files contradict themselves, or it panicked.
+    #[error("{0}")]
+    Damaged(String),
+}
+
+/// An open sled database.
+pub(super) struct Database {
+    db: sled::Db,
+    trees: [sled::Tree; 4],
+    dir: PathBuf,
+    /// sled's log, for an fdatasync of our own.
+    log: File,
+    /// The blob files that were synced before.
+    synced_blobs: Mutex<HashSet<OsString>>,
+}
+
+impl Database {
+    /// Opens the database in `dir`, or creates one there.
+    pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, Fault> {
+        let (db, trees) = fenced(|| {
+            // No timer: whoever is promised durability calls `sync`.
+            let db = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None).open()?;
+            let trees = [db.open_tree("replica")?, db.open_tree("outbox")?, db.open_tree("feed")?, db.open_tree("meta")?];
+            Ok((db, trees))
+        })?;
+        let log = File::open(dir.join("db"))?;
+        let database = Self { db, trees, dir: dir.to_path_buf(), log, synced_blobs: Mutex::default() };
+        database.sync()?;
+        sync_dir(dir)?;
+        Ok(database)
+    }
+
+    /// The value at a place.
+    pub(super) fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<sled::IVec>, Fault> {
+        fenced(|| self.tree(tree).get(key))
+    }
+
+    /// The keys and values that begin with `prefix`, in order, as long as `each` wants more.
+    pub(super) fn scan(
+        &self,
+        tree: Tree,
+        prefix: &[u8],
+        from: Bound<&[u8]>,
+        mut each: impl FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Fault> {
+        fenced(|| {
+            for pair in self.tree(tree).range::<&[u8], _>((from, Bound::Unbounded)) {
+                let (key, value) = pair?;
+                if !key.starts_with(prefix) || !each(&key, &value) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The last key that begins with `prefix`, and its value.
+    pub(super) fn last(&self, tree: Tree, prefix: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>, Fault> {
+        fenced(|| self.tree(tree).scan_prefix(prefix).next_back().transpose())
+    }
+
+    /// Writes all of it at once: readers see everything or nothing, and so does the next start. What stood there before is
+    /// added to `before`, where it is not known yet, also when this fails: sled may then have done a part.
+    pub(super) fn commit(&self, writes: &Writes, before: &mut Writes) -> Result<(), Fault> {
+        let old = RefCell::new(Vec::with_capacity(writes.len()));
+        let outcome = catch_panic(|| {
+            self.trees.as_slice().transaction(|trees| -> ConflictableTransactionResult<(), ()> {
+                old.borrow_mut().clear();
+                for ((tree, key), value) in writes {
+                    let Some(tree) = trees.get(*tree as usize) else { continue };
+                    let previous = match value {
+                        Some(value) => tree.insert(key.as_slice(), value.as_slice())?,
+                        None => tree.remove(key.as_slice())?,
+                    };
+                    old.borrow_mut().push(previous);
+                }
+                Ok(())
+            })
+        });
+        for (place, previous) in writes.keys().zip(old.take()) {
+            before.entry(place.clone()).or_insert_with(|| previous.map(|value| value.to_vec()));
+        }
+        match outcome? {
+            Ok(()) => Ok(()),
+            Err(TransactionError::Storage(error)) => Err(fault(error)),
+            Err(TransactionError::Abort(())) => Err(Fault::Damaged("the transaction was aborted".to_owned())),
+        }
+    }
+
+    /// Makes everything that was committed durable.
+    pub(super) fn sync(&self) -> Result<(), Fault> {
+        fenced(|| self.db.flush())?;
+        // sled uses sync_file_range, which leaves out the metadata without which a file that grew is cut off by a power cut.
+        self.log.sync_data()?;
+        self.sync_blobs()?;
+        Ok(())
+    }
+
+    /// sled puts what is larger than an eighth of a segment into files of their own, and never syncs them.
+    fn sync_blobs(&self) -> io::Result<()> {
+        let dir = self.dir.join("blobs");
+        let mut synced = self.synced_blobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut present = HashSet::new();
+        let mut fresh = false;
+        for blob in dir.read_dir()? {
+            let name = blob?.file_name();
+            if !synced.contains(&name) {
+                match File::open(dir.join(&name)) {
+                    Ok(file) => file.sync_all()?,
+                    // sled removes what it no longer needs at any time.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error),
+                }
+                fresh = true;
+            }
+            present.insert(name);
+        }
+        if fresh {
+            sync_dir(&dir)?;
+        }
+        *synced = present;
+        Ok(())
+    }
+
+    fn tree(&self, tree: Tree) -> &sled::Tree {
+        let [replica, outbox, feed, meta] = &self.trees;
+        match tree {
+            Tree::Replica => replica,
+            Tree::Outbox => outbox,
+            Tree::Feed => feed,
+            Tree::Meta => meta,
+        }
+    }
+}
+
+/// Makes a directory's entries durable.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Runs a call into sled, which panics on many kinds of damage.
+fn fenced<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
+    catch_panic(call)?.map_err(fault)
+}
+
+/// What a panic says, as a fault.
+pub(super) fn catch_panic<T>(call: impl FnOnce() -> T) -> Result<T, Fault> {
+    // Unwind safe enough: after a fault the writer drops the database and opens it again.
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        Fault::Damaged(format!("sled panicked: {}", text.unwrap_or("without a message")))
+    })
+}
+
+/// Tells what the system refused from what the files make impossible.
+fn fault(error: sled::Error) -> Fault {
+    /// Too many open files in the system, or in this process: `ErrorKind` has no name for them.
+    const NO_DESCRIPTORS: [i32; 2] = [23, 24];
+    match error {
+        sled::Error::Io(error) => {
+            use io::ErrorKind as Kind;
+            if error.to_string().contains("could not acquire lock") {
+                return Fault::Busy;
+            }
+            let refused = matches!(
+                error.kind(),
+                Kind::FileTooLarge
+                    | Kind::Interrupted
+                    | Kind::OutOfMemory
+                    | Kind::PermissionDenied
+                    | Kind::QuotaExceeded
+                    | Kind::ReadOnlyFilesystem
+                    | Kind::StorageFull
+                    | Kind::WouldBlock
+            ) || error.raw_os_error().is_some_and(|number| NO_DESCRIPTORS.contains(&number));
+            if refused { Fault::Io(error) } else { Fault::Damaged(error.to_string()) }
+        }
+        other => Fault::Damaged(other.to_string()),
+    }
+}

@@ -1,0 +1,172 @@
+//! Where each value stands in its tree. Numbers are big-endian, so that keys sort as what they name.
+//!
+//! | tree | key | value |
+//! |---|---|---|
+//! | replica | epoch `b` type id | base row |
+//! | replica | epoch `o` type id | overlay |
+//! | outbox | epoch `e` number | entry |
+//! | outbox | epoch `s` state number | nothing: the index by state |
+//! | outbox | epoch `a` request id | first answer |
+//! | feed | epoch seq | change |
+//! | meta | `c` epoch type | cursor |
+//! | meta | `f` | format |
+//! | meta | `l` epoch | ledger |
+//! | meta | `r` | registry |
+
+use aesync_protocol::response::EntryState;
+
+use crate::engine::durable::EpochId;
+
+/// The format's key.
+pub(super) const FORMAT: &[u8] = b"f";
+/// The registry's key.
+pub(super) const REGISTRY: &[u8] = b"r";
+
+/// Every state, in the order of its number in the index. The order is on disk: only append.
+pub(super) const STATES: [EntryState; 9] = [
+    EntryState::Pending,
+    EntryState::Sent,
+    EntryState::InDoubt,
+    EntryState::Acked,
+    EntryState::Confirmed,
+    EntryState::Quarantined,
+    EntryState::Blocked,
+    EntryState::Conflict,
+    EntryState::Discarded,
+];
+
+/// What all base rows of a type begin with.
+pub(super) fn rows(epoch: EpochId, entity_type: &str) -> Vec<u8> {
+    typed(epoch, b'b', entity_type)
+}
+
+/// A base row.
+pub(super) fn row(epoch: EpochId, entity_type: &str, id: &str) -> Vec<u8> {
+    extend(rows(epoch, entity_type), id.as_bytes())
+}
+
+/// What all overlays of a type begin with.
+pub(super) fn overlays(epoch: EpochId, entity_type: &str) -> Vec<u8> {
+    typed(epoch, b'o', entity_type)
+}
+
+/// An overlay.
+pub(super) fn overlay(epoch: EpochId, entity_type: &str, id: &str) -> Vec<u8> {
+    extend(overlays(epoch, entity_type), id.as_bytes())
+}
+
+/// What all entries of an epoch begin with.
+pub(super) fn entries(epoch: EpochId) -> Vec<u8> {
+    kind(epoch, b'e')
+}
+
+/// An entry.
+pub(super) fn entry(epoch: EpochId, number: u64) -> Vec<u8> {
+    extend(entries(epoch), &number.to_be_bytes())
+}
+
+/// What all places of a state in the index begin with.
+pub(super) fn places(epoch: EpochId, state: EntryState) -> Vec<u8> {
+    extend(kind(epoch, b's'), &[state_number(state)])
+}
+
+/// An entry's place in the index.
+pub(super) fn place(epoch: EpochId, state: EntryState, number: u64) -> Vec<u8> {
+    extend(places(epoch, state), &number.to_be_bytes())
+}
+
+/// A stored answer.
+pub(super) fn answer(epoch: EpochId, request_id: &str) -> Vec<u8> {
+    extend(kind(epoch, b'a'), request_id.as_bytes())
+}
+
+/// What all changes of an epoch begin with.
+pub(super) fn changes(epoch: EpochId) -> Vec<u8> {
+    epoch.0.to_be_bytes().to_vec()
+}
+
+/// A change.
+pub(super) fn change(epoch: EpochId, seq: u64) -> Vec<u8> {
+    extend(changes(epoch), &seq.to_be_bytes())
+}
+
+/// A ledger.
+pub(super) fn ledger(epoch: EpochId) -> Vec<u8> {
+    extend(b"l".to_vec(), &epoch.0.to_be_bytes())
+}
+
+/// What all cursors of an epoch begin with.
+pub(super) fn cursors(epoch: EpochId) -> Vec<u8> {
+    extend(b"c".to_vec(), &epoch.0.to_be_bytes())
+}
+
+/// A cursor.
+pub(super) fn cursor(epoch: EpochId, entity_type: &str) -> Vec<u8> {
+    extend(cursors(epoch), entity_type.as_bytes())
+}
+
+/// The number that ends a key of an entry, a place or a change.
+pub(super) fn last_number(key: &[u8]) -> Option<u64> {
+    key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
+}
+
+/// The text that follows `prefix` in a key.
+pub(super) fn text_after<'a>(key: &'a [u8], prefix: &[u8]) -> Option<&'a str> {
+    std::str::from_utf8(key.strip_prefix(prefix)?).ok()
+}
+
+/// `epoch kind length type`: the length keeps a type from being the beginning of another one.
+fn typed(epoch: EpochId, which: u8, entity_type: &str) -> Vec<u8> {
+    let length = u32::try_from(entity_type.len()).unwrap_or(u32::MAX);
+    extend(extend(kind(epoch, which), &length.to_be_bytes()), entity_type.as_bytes())
+}
+
+fn kind(epoch: EpochId, which: u8) -> Vec<u8> {
+    extend(epoch.0.to_be_bytes().to_vec(), &[which])
+}
+
+fn extend(mut key: Vec<u8>, more: &[u8]) -> Vec<u8> {
+    key.extend_from_slice(more);
+    key
+}
+
+const fn state_number(state: EntryState) -> u8 {
+    match state {
+        EntryState::Pending => 0,
+        EntryState::Sent => 1,
+        EntryState::InDoubt => 2,
+        EntryState::Acked => 3,
+        EntryState::Confirmed => 4,
+        EntryState::Quarantined => 5,
+        EntryState::Blocked => 6,
+        EntryState::Conflict => 7,
+        EntryState::Discarded => 8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_has_the_number_of_its_place_in_the_list() {
+        for (number, state) in STATES.into_iter().enumerate() {
+            assert_eq!(usize::from(state_number(state)), number, "{state}");
+        }
+    }
+
+    #[test]
+    fn no_type_is_the_beginning_of_another_one() {
+        let epoch = EpochId(1);
+        assert!(!row(epoch, "ab", "c").starts_with(&rows(epoch, "a")));
+        assert!(row(epoch, "a", "bc").starts_with(&rows(epoch, "a")));
+    }
+
+    #[test]
+    fn keys_sort_by_epoch_then_number() {
+        let epoch = EpochId;
+        assert!(change(epoch(1), 256) > change(epoch(1), 255));
+        assert!(change(epoch(256), 0) > change(epoch(255), u64::MAX));
+        assert_eq!(last_number(&entry(epoch(3), 77)), Some(77));
+    }
+}

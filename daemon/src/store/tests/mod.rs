@@ -1,0 +1,21 @@
+//! The store against a model, under damage, kills and full disks.
+
+mod equality;
+mod model;
+mod opening;
+mod sample;
+
+use std::path::Path;
+
+use aesync_protocol::Timestamp;
+
+use super::{Finding, Options, Store};
+
+/// A moment, for names.
+fn options() -> Options {
+    Options { cache_bytes: 16 << 20, now: Timestamp::from_millis(1_769_860_800_000) }
+}
+
+fn open(dir: &Path) -> (Store, Vec<Finding>) {
+    Store::open(dir, options()).expect("the store opens")
+}
