@@ -175,9 +175,10 @@ async fn serve(
         }
     };
     let world = options.world;
-    let (layer, io) = socket::layer(Arc::clone(&world), options.ping_interval, options.ping_timeout);
+    let routes = http::routes(Arc::clone(&world));
+    let (service, io) = socket::service(routes, Arc::clone(&world), options.ping_interval, options.ping_timeout);
     world.sockets.attach(io);
-    let router = http::router(Arc::clone(&world), layer, options.keep_alive);
+    let router = http::router(Arc::clone(&world), service, options.keep_alive);
     let service = router.into_make_service_with_connect_info::<Connection>();
     ready.send(Ok(())).ok();
     let hanging = async {

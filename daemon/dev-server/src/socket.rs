@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::ConnectInfo;
 use serde_json::{Value, json};
 use socketioxide::SocketIo;
 use socketioxide::extract::{SocketRef, State, TryData};
-use socketioxide::layer::SocketIoLayer;
+use socketioxide::service::SocketIoService;
 
 use crate::connection::Connection;
 use crate::faults::{Fault, Route, Seen};
@@ -16,15 +17,21 @@ use crate::world::{RelayedStatus, World, room};
 /// Packets that wait for one socket. Node has no such limit; a push of some hundred rows must not overflow it.
 const SOCKET_BUFFER: usize = 200_000;
 
-pub(crate) fn layer(world: Arc<World>, ping_interval: Duration, ping_timeout: Duration) -> (SocketIoLayer, SocketIo) {
-    let (layer, io) = SocketIo::builder()
+/// Serves `/socket.io/`, and everything else by `routes`.
+pub(crate) fn service(
+    routes: Router,
+    world: Arc<World>,
+    ping_interval: Duration,
+    ping_timeout: Duration,
+) -> (SocketIoService<Router>, SocketIo) {
+    let (service, io) = SocketIo::builder()
         .with_state(world)
         .ping_interval(ping_interval)
         .ping_timeout(ping_timeout)
         .max_buffer_size(SOCKET_BUFFER)
-        .build_layer();
+        .build_with_inner_svc(routes);
     io.ns("/", connect);
-    (layer, io)
+    (service, io)
 }
 
 async fn connect(socket: SocketRef, State(world): State<Arc<World>>) {

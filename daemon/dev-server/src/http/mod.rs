@@ -16,13 +16,13 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
-use socketioxide::layer::SocketIoLayer;
+use socketioxide::service::SocketIoService;
 
 use crate::world::World;
 
-/// Every route; `/__dev` is not intercepted by faults.
-pub(crate) fn router(world: Arc<World>, sockets: SocketIoLayer, keep_alive: Duration) -> Router {
-    let routes = Router::new()
+/// Every route of the real server but the socket's.
+pub(crate) fn routes(world: Arc<World>) -> Router {
+    Router::new()
         .route("/api/customers/login", post(login::customer))
         .route("/api/auth/login", post(login::staff))
         .route("/api/auth/refresh", post(login::refresh))
@@ -32,11 +32,16 @@ pub(crate) fn router(world: Arc<World>, sockets: SocketIoLayer, keep_alive: Dura
         .route("/api/client/sync/pull-pending", post(pull::pull_pending))
         .fallback(answer::not_found)
         .method_not_allowed_fallback(answer::not_found)
-        .layer(from_fn_with_state(Arc::clone(&world), intercept::requests))
-        .layer(sockets)
-        .layer(from_fn_with_state(Arc::clone(&world), intercept::sockets));
+        .layer(from_fn_with_state(world, intercept::requests))
+}
+
+/// Puts the control surface beside the routes and the socket, out of the reach of faults.
+pub(crate) fn router(world: Arc<World>, service: SocketIoService<Router>, keep_alive: Duration) -> Router {
+    // As a fallback service, not as a layer: axum applies a layer anew for each request that falls through, and every
+    // application of the socket's layer is an engine without sessions.
+    let served = Router::new().fallback_service(service).layer(from_fn_with_state(Arc::clone(&world), intercept::sockets));
     Router::new()
         .nest("/__dev", control::router(world))
-        .fallback_service(routes)
+        .fallback_service(served)
         .layer(from_fn(move |request, next| intercept::connections(keep_alive, request, next)))
 }
