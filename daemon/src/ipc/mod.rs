@@ -1,1 +1,31 @@
-//! Only here local sockets.
+//! Only here local sockets: JSON-RPC 2.0 for the applications of this machine.
+//!
+//! ```text
+//! listener --accepts--> session (one a connection: lines in, answers and events out)
+//!                          |-- dispatch --> Source (reads)      both are
+//!                          |           `--> Call (everything else)  the driver's
+//!                          `-- fanout::Subscription <-- Fanout <-- publishes: the driver
+//! ```
+//! It names neither the store nor the server. What only one system has is in `unix`; a Windows named pipe would be its sibling.
+
+mod access;
+mod dispatch;
+mod fanout;
+mod later;
+mod limits;
+mod listener;
+mod position;
+mod reads;
+mod refusal;
+mod session;
+mod source;
+#[cfg(unix)]
+mod unix;
+#[cfg(unix)]
+use unix as platform;
+
+pub use access::AccessLists;
+pub use fanout::{DEFAULT_RING, Fanout};
+pub use limits::Limits;
+pub use listener::{BindError, BindOptions, Listener, bind, serve};
+pub use source::{Call, Source};

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Id;
 use crate::error::{Error, rpc};
-use crate::event::Event;
+use crate::event::{Change, Channel, Event};
 
 /// Appends the answer of a success.
 ///
@@ -30,6 +30,20 @@ pub fn write_error(out: &mut Vec<u8>, id: &Id, error: &Error) {
 /// When the event can't be written as JSON; then nothing is appended.
 pub fn write_event(out: &mut Vec<u8>, event: &Event) -> serde_json::Result<()> {
     line(out, &[br#"{"jsonrpc":"2.0","method":"event","params":"#], event)
+}
+
+/// Appends the event of a change, which need not be given away for it.
+///
+/// # Errors
+/// When the change can't be written as JSON; then nothing is appended.
+pub fn write_change(out: &mut Vec<u8>, change: &Change) -> serde_json::Result<()> {
+    #[derive(Serialize)]
+    struct Borrowed<'a> {
+        channel: Channel,
+        change: &'a Change,
+    }
+
+    line(out, &[br#"{"jsonrpc":"2.0","method":"event","params":"#], &Borrowed { channel: Channel::Change, change })
 }
 
 /// Appends a request.

@@ -1,0 +1,436 @@
+//! One connection: requests in, answers and events out.
+//!
+//! The whole connection is one task that moves on with whatever is ready: finished answers, lines, the socket. It keeps no buffers while
+//! it is idle.
+
+use std::cell::RefCell;
+use std::future::{Future as _, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use aesync_protocol::Error;
+use aesync_protocol::codec::{self, Incoming, LineBuffer, LineError, Refused};
+use aesync_protocol::error::rpc;
+use aesync_protocol::response::Role;
+use futures_util::StreamExt as _;
+use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::stream::FuturesUnordered;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep};
+
+use super::dispatch::{Caller, Server};
+use super::fanout::{Chunk, Page, Step};
+use super::later::{Later, Part, error_line, join};
+use super::reads::replay;
+
+/// With this many bytes of answers waiting, no more lines are taken.
+const MUCH_OUTPUT: usize = 256 * 1024;
+
+/// How many bytes are read at once.
+const READ: usize = 64 * 1024;
+
+/// An empty output buffer that holds more memory than this gives it back.
+const KEPT_OUTPUT: usize = 512;
+
+/// How often the daemon looks whether a client that has closed its writing half, and waits for answers, is still there at all.
+const PRESENCE: Duration = Duration::from_secs(5);
+
+/// How long a connection that the daemon ends goes on reading, so that a client which is still writing comes to read the reason.
+const LINGER: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// One read buffer for all connections of a thread: it is empty again before anything else runs.
+    static INPUT: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
+    /// One chunk of events for all connections of a thread, likewise.
+    static EVENTS: RefCell<Chunk> = RefCell::new(Chunk::default());
+}
+
+/// What becomes of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Lines are taken.
+    Open,
+    /// The client has closed its half: what it sent is still answered, unless it has closed the other half too.
+    HalfClosed { look_again: Instant },
+    /// Pending answers are finished, nothing else is taken.
+    Finishing { linger: bool },
+    /// Everything is written; what still comes is thrown away until then.
+    Lingering { until: Instant },
+}
+
+pub(super) struct Session<T> {
+    stream: T,
+    caller: Caller,
+    stage: Stage,
+    lines: LineBuffer,
+    out: Vec<u8>,
+    /// How much of `out` is written.
+    written: usize,
+    /// Whether `out` holds answers, and not only the rest of an event.
+    answers_wait: bool,
+    /// Since when the socket has taken nothing.
+    stalled_since: Option<Instant>,
+    pending: FuturesUnordered<BoxFuture<'static, Finished>>,
+    /// Calls in `pending`.
+    in_flight: usize,
+    /// An answer in `pending` must go before all events.
+    events_held: bool,
+    replay: Option<BoxFuture<'static, Result<Page, Error>>>,
+    garbage: u32,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+struct Finished {
+    line: Vec<u8>,
+    calls: usize,
+    opens_subscription: bool,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
+    pub(super) fn new(stream: T, server: Arc<Server>, role: Role) -> Self {
+        let lines = LineBuffer::new(server.limits.message);
+        Self {
+            stream,
+            caller: Caller { server, role, subscription: None },
+            stage: Stage::Open,
+            lines,
+            out: Vec::new(),
+            written: 0,
+            answers_wait: false,
+            stalled_since: None,
+            pending: FuturesUnordered::new(),
+            in_flight: 0,
+            events_held: false,
+            replay: None,
+            garbage: 0,
+            alarm: None,
+        }
+    }
+
+    /// Serves the connection until the client or the daemon ends it.
+    ///
+    /// # Errors
+    /// When the socket fails.
+    pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) -> io::Result<()> {
+        tokio::select! {
+            outcome = poll_fn(|cx| self.poll(cx)) => return outcome,
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+        if !matches!(self.stage, Stage::Lingering { .. }) {
+            self.stage = Stage::Finishing { linger: false };
+        }
+        let limit = self.caller.server.limits.stop;
+        tokio::time::timeout(limit, poll_fn(|cx| self.poll(cx))).await.unwrap_or(Ok(()))
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let mut moved = self.poll_pending(cx);
+            moved |= self.take_lines();
+            moved |= self.poll_write(cx)?;
+            moved |= self.poll_events(cx)?;
+            moved |= self.poll_read(cx)?;
+            match self.stage {
+                Stage::HalfClosed { .. } | Stage::Finishing { linger: false } if self.is_finished() => {
+                    return self.poll_shutdown(cx);
+                }
+                Stage::HalfClosed { look_again } if look_again <= Instant::now() => {
+                    // A write of nothing fails once nobody can read any more.
+                    if let Poll::Ready(Err(error)) = Pin::new(&mut self.stream).poll_write(cx, &[]) {
+                        return Poll::Ready(Err(error));
+                    }
+                    self.stage = Stage::HalfClosed { look_again: Instant::now() + PRESENCE };
+                }
+                Stage::Finishing { linger: true } if self.is_finished() => {
+                    let _ = self.poll_shutdown(cx)?;
+                    self.stage = Stage::Lingering { until: Instant::now() + LINGER };
+                    continue;
+                }
+                Stage::Lingering { until } if until <= Instant::now() => return Poll::Ready(Ok(())),
+                _ => {}
+            }
+            if self.stalled_since.is_some_and(|since| since + self.caller.server.limits.stalled <= Instant::now()) {
+                tracing::debug!("closing a connection that takes none of its answers");
+                return Poll::Ready(Ok(()));
+            }
+            if !moved && !self.poll_alarm(cx) {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Everything that was asked is answered and written.
+    fn is_finished(&self) -> bool {
+        let all_lines_taken = !matches!(self.stage, Stage::HalfClosed { .. }) || self.lines.is_empty();
+        all_lines_taken && self.pending.is_empty() && self.out.is_empty()
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_shutdown(cx) {
+            // The other end was faster.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+            outcome => outcome,
+        }
+    }
+
+    fn poll_pending(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while self.out.len() < MUCH_OUTPUT
+            && let Poll::Ready(Some(finished)) = self.pending.poll_next_unpin(cx)
+        {
+            self.in_flight -= finished.calls;
+            self.events_held &= !finished.opens_subscription;
+            self.answers_wait |= !finished.line.is_empty();
+            if self.out.is_empty() {
+                self.out = finished.line;
+            } else {
+                self.out.extend_from_slice(&finished.line);
+            }
+            moved = true;
+        }
+        moved
+    }
+
+    fn may_take(&self) -> bool {
+        let open = matches!(self.stage, Stage::Open | Stage::HalfClosed { .. });
+        open && self.in_flight < self.caller.server.limits.in_flight && self.out.len() < MUCH_OUTPUT
+    }
+
+    fn take_lines(&mut self) -> bool {
+        let mut moved = false;
+        while self.may_take() {
+            let before = self.out.len();
+            let next = match self.stage {
+                Stage::HalfClosed { .. } => self.lines.finish(),
+                _ => self.lines.next_line(),
+            };
+            let Some(line) = next else { break };
+            moved = true;
+            match line.map(codec::parse) {
+                Ok(Ok(Incoming::Single(call))) => {
+                    if let Some(line) = self.caller.call(call, &mut self.out) {
+                        let finished = line.map(|line| Finished { line, calls: 1, opens_subscription: false });
+                        self.in_flight += 1;
+                        self.pending.push(finished.boxed());
+                    }
+                }
+                Ok(Ok(Incoming::Batch(calls))) => {
+                    if let Some(later) = batch(&mut self.caller, calls, &mut self.out) {
+                        let Later { line, calls, opens_subscription } = later;
+                        self.in_flight += calls;
+                        self.events_held |= opens_subscription;
+                        self.pending.push(line.map(move |line| Finished { line, calls, opens_subscription }).boxed());
+                    }
+                }
+                Ok(Err(Refused { id, error })) => {
+                    self.out.extend_from_slice(&error_line(Some(&id), &error));
+                    self.count_garbage();
+                }
+                Err(error @ LineError::TooLong { .. }) => {
+                    self.refuse(&Error::new(aesync_protocol::ErrorCode::TooLarge, error.to_string()));
+                    self.stage = Stage::Finishing { linger: true };
+                }
+                Err(error @ LineError::NotUtf8 { .. }) => {
+                    self.refuse(&Error::protocol(rpc::PARSE_ERROR, error.to_string()));
+                    self.count_garbage();
+                }
+            }
+            self.answers_wait |= self.out.len() > before;
+        }
+        moved
+    }
+
+    fn refuse(&mut self, error: &Error) {
+        self.out.extend_from_slice(&error_line(Some(&codec::Id::NULL), error));
+    }
+
+    fn count_garbage(&mut self) {
+        self.garbage += 1;
+        if self.garbage >= self.caller.server.limits.garbage {
+            tracing::debug!("closing a connection that does not speak JSON-RPC");
+            self.stage = Stage::Finishing { linger: true };
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut moved = false;
+        while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
+            match Pin::new(&mut self.stream).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(count)) => {
+                    self.written += count;
+                    self.stalled_since = None;
+                    moved = true;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    if self.answers_wait && self.stalled_since.is_none() {
+                        self.stalled_since = Some(Instant::now());
+                    }
+                    // What is written need not be kept, nor moved for every few bytes.
+                    if self.written >= self.out.len() - self.written {
+                        self.out.drain(..self.written);
+                        self.written = 0;
+                    }
+                    return Ok(moved);
+                }
+            }
+        }
+        self.written = 0;
+        self.answers_wait = false;
+        self.stalled_since = None;
+        self.out.clear();
+        if self.out.capacity() > KEPT_OUTPUT {
+            self.out = Vec::new();
+        }
+        Ok(moved)
+    }
+
+    /// Writes events straight from the ring, as long as nothing else waits. What the socket does not take stays in the ring, but for the
+    /// rest of a few lines.
+    fn poll_events(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut moved = false;
+        while self.out.is_empty() && !self.events_held && self.stage == Stage::Open {
+            let Some(subscription) = &mut self.caller.subscription else {
+                self.replay = None;
+                break;
+            };
+            if let Some(Poll::Ready(page)) = self.replay.as_mut().map(|replay| replay.poll_unpin(cx)) {
+                self.replay = None;
+                match page {
+                    Ok(page) => subscription.take_page(page),
+                    Err(error) => {
+                        tracing::info!(%error, "a subscriber must resume: the durable feed can't be read from where it stands");
+                        self.stage = Stage::Finishing { linger: true };
+                        return Ok(true);
+                    }
+                }
+            }
+            let step = EVENTS.with_borrow_mut(|chunk| {
+                chunk.clear();
+                let step = subscription.fill(chunk);
+                if chunk.is_empty() {
+                    return Ok::<_, io::Error>(step);
+                }
+                moved = true;
+                let written = match Pin::new(&mut self.stream).poll_write(cx, chunk.bytes()) {
+                    Poll::Ready(written) => written?,
+                    Poll::Pending => 0,
+                };
+                if written < chunk.bytes().len()
+                    && let Some((rest, cursor)) = chunk.rest(written)
+                {
+                    self.out.extend_from_slice(rest);
+                    subscription.rewind(cursor);
+                    return Ok(Step::More);
+                }
+                Ok(step)
+            })?;
+            match step {
+                Step::More => {}
+                Step::Idle if subscription.sleep(cx.waker()) => break,
+                Step::Idle => {}
+                Step::Replay { since } if self.replay.is_none() => {
+                    let server = Arc::clone(&self.caller.server);
+                    self.replay = Some(replay(server, since, subscription.filter().clone()).boxed());
+                }
+                Step::Replay { .. } if subscription.sleep(cx.waker()) => break,
+                Step::Replay { .. } => {}
+                Step::FeedChanged => {
+                    self.stage = Stage::Finishing { linger: true };
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(moved)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let discards = matches!(self.stage, Stage::Lingering { .. });
+        // Lines that were not taken yet are the reason to read no further.
+        if !discards && !(self.stage == Stage::Open && self.may_take()) {
+            return Ok(false);
+        }
+        INPUT.with_borrow_mut(|input| {
+            let mut buffer = ReadBuf::new(input);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Pending => Ok(false),
+                Poll::Ready(Err(error)) => Err(error),
+                Poll::Ready(Ok(())) if discards && buffer.filled().is_empty() => {
+                    self.stage = Stage::Lingering { until: Instant::now() };
+                    Ok(true)
+                }
+                Poll::Ready(Ok(())) if discards => Ok(true),
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                    self.stage = Stage::HalfClosed { look_again: Instant::now() };
+                    Ok(true)
+                }
+                Poll::Ready(Ok(())) => {
+                    self.lines.feed(buffer.filled());
+                    Ok(true)
+                }
+            }
+        })
+    }
+
+    /// True when a deadline has passed.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> bool {
+        let stalled = self.stalled_since.map(|since| since + self.caller.server.limits.stalled);
+        let checkpoint = self.caller.subscription.as_ref().and_then(|subscription| subscription.checkpoint_due());
+        let by_stage = match self.stage {
+            Stage::Lingering { until } => Some(until),
+            Stage::HalfClosed { look_again } => Some(look_again),
+            Stage::Open | Stage::Finishing { .. } => None,
+        };
+        // A checkpoint can wait until the reader takes events again.
+        let checkpoint = checkpoint.filter(|_| self.out.is_empty() && self.stage == Stage::Open);
+        let Some(deadline) = [stalled, checkpoint, by_stage].into_iter().flatten().min() else {
+            self.alarm = None;
+            return false;
+        };
+        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+        if alarm.deadline() != deadline {
+            alarm.as_mut().reset(deadline);
+        }
+        alarm.as_mut().poll(cx).is_ready()
+    }
+}
+
+/// Carries the calls of a batch out. Its answer is appended to `out`, or comes later.
+fn batch(caller: &mut Caller, calls: Vec<Result<codec::Call<'_>, Refused>>, out: &mut Vec<u8>) -> Option<Later> {
+    let mut parts = Vec::with_capacity(calls.len());
+    let mut waiting = 0;
+    let mut opens_subscription = false;
+    for call in calls {
+        let mut line = Vec::new();
+        parts.push(match call {
+            Err(Refused { id, error }) => Part::Now(error_line(Some(&id), &error)),
+            Ok(call) => {
+                opens_subscription |= call.method == "subscribe";
+                match caller.call(call, &mut line) {
+                    None => Part::Now(line),
+                    Some(later) => {
+                        waiting += 1;
+                        Part::Later(later)
+                    }
+                }
+            }
+        });
+    }
+    if waiting > 0 {
+        let line = join(parts, caller.server.limits.in_flight).boxed();
+        return Some(Later { line, calls: waiting, opens_subscription });
+    }
+    codec::write_batch(
+        out,
+        parts.iter().filter_map(|part| match part {
+            Part::Now(line) if !line.is_empty() => Some(line.as_slice()),
+            _ => None,
+        }),
+    );
+    None
+}
