@@ -162,6 +162,11 @@ impl Listener {
     }
 }
 
+/// Comes when `stop` says true, or its sender is gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
 /// Serves connections until `stop` says true or its sender is gone. Then pending answers are written, within the limit for that, all
 /// connections are closed and the socket's file is removed.
 pub async fn serve(
@@ -184,7 +189,7 @@ pub async fn serve(
     loop {
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopped(&mut stop) => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) => {

@@ -75,6 +75,11 @@ pub(super) fn place(epoch: EpochId, state: EntryState, number: u64) -> Vec<u8> {
     extend(places(epoch, state), &number.to_be_bytes())
 }
 
+/// The prefix of an epoch's stored answers.
+pub(super) fn answers(epoch: EpochId) -> Vec<u8> {
+    answer(epoch, "")
+}
+
 /// A stored answer.
 pub(super) fn answer(epoch: EpochId, request_id: &str) -> Vec<u8> {
     extend(kind(epoch, b'a'), request_id.as_bytes())

@@ -185,6 +185,12 @@ impl View for Reader {
         let what = format_args!("the answer to request {request_id:?}");
         self.value(Tree::Outbox, &keys::answer(epoch, request_id), &what, &value::decode)
     }
+
+    fn answers(&self, epoch: EpochId, after: &str, limit: usize) -> Read<Vec<(String, StoredAnswer)>> {
+        let prefix = keys::answers(epoch);
+        let after = keys::answer(epoch, after);
+        self.page(Tree::Outbox, &prefix, &after, limit, &"the answers to request ids", &with_id(&prefix, &value::decode))
+    }
 }
 
 /// Reads a value together with the id in its key.

@@ -115,4 +115,9 @@ impl View for Model {
     fn answer(&self, epoch: EpochId, request_id: &str) -> Read<Option<StoredAnswer>> {
         Ok(self.answers.get(&(epoch, request_id.to_owned())).cloned())
     }
+
+    fn answers(&self, epoch: EpochId, after: &str, limit: usize) -> Read<Vec<(String, StoredAnswer)>> {
+        let later = self.answers.iter().filter(|((owner, id), _)| *owner == epoch && id.as_str() > after);
+        Ok(later.map(|((_, id), answer)| (id.clone(), answer.clone())).take(limit).collect())
+    }
 }

@@ -46,6 +46,8 @@ pub(super) fn entry(epoch: EpochId, number: u64, state: EntryState, n: u64) -> E
         verdict: (n % 2 == 0).then(|| Verdict::Overwritten { server: record(n + 1) }),
         last_error: None,
         blocked_by: (n % 3 == 0).then_some(n),
+        base_stamp: None,
+        requests: Vec::new(),
     }
 }
 
@@ -81,7 +83,7 @@ pub(super) fn registry(last_entry: u64) -> Registry {
 }
 
 pub(super) fn answer(n: u64) -> StoredAnswer {
-    StoredAnswer { entries: Vec::new(), changes_hash: u128::from(n) << 70, at: time(n) }
+    StoredAnswer { entries: Vec::new(), ends: std::collections::BTreeMap::new(), changes_hash: u128::from(n) << 70, at: time(n) }
 }
 
 fn time(n: u64) -> Timestamp {
