@@ -22,6 +22,7 @@ pub mod link;
 pub mod now;
 pub mod puller;
 pub mod pusher;
+pub mod query;
 pub mod rebase;
 pub mod reconcile;
 pub mod resolve;
@@ -157,6 +158,9 @@ impl Engine {
             trim_at: now.mono + TRIM_EVERY,
         };
         let mut out = Vec::new();
+        if engine.settings.server.is_empty() {
+            engine.misconfigured = Some("server.url is not set: name the AdminEngine server in aesyncd.toml, then restart".to_owned());
+        }
         engine.adopted(now, found, &mut out);
         engine.after(now, &mut out);
         (engine, out)
