@@ -153,6 +153,23 @@ async fn neither_a_long_request_nor_a_websocket_is_idle() {
 }
 
 #[tokio::test]
+async fn a_large_answer_to_a_slow_reader_is_not_cut_off() {
+    let bench = Bench::start_with(|options| options.keep_alive = Duration::from_millis(100));
+    let device = bench.world.device(&bench.tenant).quietly();
+    for _ in 0..1_500 {
+        let mut row = user(&new_id());
+        row["address"] = json!("x".repeat(10_000));
+        device.insert("end_user", &row).unwrap();
+    }
+    let body = json!({ "lastSyncTimestamp": EPOCH, "entityTypes": ["end_user"] });
+    let request = bench.http.post(bench.server.url() + PULL).bearer_auth(&bench.token).json(&body);
+    let response = request.send().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let answer = read(response).await.unwrap();
+    assert_eq!(answer.body["data"]["end_user"].as_array().unwrap().len(), 1_500);
+}
+
+#[tokio::test]
 async fn the_realistic_server_takes_its_time() {
     let bench = Bench::start();
     bench.world.adjust(|settings| settings.latency = Latency::REALISTIC);

@@ -241,6 +241,15 @@ async fn the_server_can_end_sockets_in_every_way_it_has() {
 }
 
 #[tokio::test]
+async fn a_malformed_frame_leaves_the_socket_open() {
+    let bench = Bench::start();
+    let mut socket = Socket::joined(&bench).await;
+    bench.world.end_sockets(SocketEnd::Malformed, None);
+    assert_eq!(socket.frame().await, Frame::Text("49".into()));
+    assert!(socket.drain().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_stalled_socket_stays_open_and_silent_while_http_works() {
     let bench = Bench::start();
     let mut socket = Socket::joined(&bench).await;
