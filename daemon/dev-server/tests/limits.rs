@@ -10,8 +10,9 @@ use adminengine_dev::{Fault, Latency};
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use serde_json::{Value, json};
-use support::{Answer, Bench, EPOCH, PULL, PUSH, new_id, read, user};
+use support::{Answer, Bench, DEADLINE, EPOCH, PULL, PUSH, new_id, read, user};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 const LIMIT: usize = 102_400;
 
@@ -129,7 +130,7 @@ async fn an_idle_connection_is_closed_after_the_keep_alive_time() {
     let bench = Bench::start_with(|options| options.keep_alive = Duration::from_millis(300));
     let mut tcp = keep_alive(&bench).await;
     let begun = Instant::now();
-    assert_eq!(tcp.read(&mut [0; 16]).await.unwrap(), 0, "closed in good order");
+    assert_eq!(timeout(DEADLINE, tcp.read(&mut [0; 16])).await.expect("closed").unwrap(), 0, "closed in good order");
     assert!((250..3_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
 }
 
@@ -138,7 +139,7 @@ async fn connections_are_kept_alive_for_five_seconds() {
     let bench = Bench::start();
     let mut tcp = keep_alive(&bench).await;
     let begun = Instant::now();
-    assert_eq!(tcp.read(&mut [0; 16]).await.unwrap(), 0);
+    assert_eq!(timeout(DEADLINE, tcp.read(&mut [0; 16])).await.expect("closed").unwrap(), 0);
     assert!((4_900..9_000).contains(&begun.elapsed().as_millis()), "{:?}", begun.elapsed());
 }
 
