@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Route;
 use crate::failure::Failure;
 
-/// A misbehaviour. Unless a [`Rule`] says otherwise, it meets every request that it applies to, until it is cleared.
+/// A misbehaviour. Unless a [`Rule`](super::Rule) says otherwise, it meets every request that it applies to, until it is cleared.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "snake_case")]
 pub enum Fault {
