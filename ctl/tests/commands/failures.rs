@@ -88,7 +88,7 @@ fn wrong_usage_is_2() {
 #[test]
 fn a_door_that_is_closed_to_this_user_is_6() {
     let daemon = Daemon::new(|_, _| Reply::HangUp);
-    std::fs::set_permissions(&daemon.path, std::fs::Permissions::from_mode(0)).expect("changed");
+    std::fs::set_permissions(&daemon.path, std::fs::Permissions::from_mode(0o000)).expect("changed");
     let done = daemon.run(&["status"]);
     // Root may open everything, and is hung up on.
     assert!(
