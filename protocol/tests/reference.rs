@@ -56,7 +56,7 @@ fn every_method_and_its_example_result_stand_there_as_the_golden_lines_have_them
 
 #[test]
 fn every_code_is_explained() {
-    let shown: Vec<_> = lines().filter_map(|line| parse_error_name(line)).collect();
+    let shown: Vec<_> = lines().filter_map(parse_error_name).collect();
     assert_eq!(shown.len(), 15);
     for name in shown {
         serde_json::from_value::<ErrorCode>(name.as_str().into()).unwrap_or_else(|error| panic!("{name}: {error}"));
