@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aesync_protocol::codec::{Id, Incoming, Reply, parse, parse_reply, write_error, write_event, write_request, write_result};
+use aesync_protocol::codec::{
+    Id, Incoming, Reply, parse, parse_reply, write_change, write_error, write_event, write_request, write_result,
+};
 use aesync_protocol::request::{self, METHODS, Method};
 use aesync_protocol::{ErrorCode, Event, Request};
 use serde_json::value::RawValue;
@@ -91,6 +93,11 @@ fn every_event_is_read_and_written_again_as_it_is() {
         let mut written = Vec::new();
         write_event(&mut written, &event).expect("JSON");
         assert_same(written, line);
+        if let Event::Change { change } = &event {
+            let mut written = Vec::new();
+            write_change(&mut written, change).expect("JSON");
+            assert_same(written, line);
+        }
     }
 }
 
