@@ -21,11 +21,7 @@ async fn the_answer_is_flat_and_in_request_order() {
 #[tokio::test]
 async fn only_changes_may_stand_at_the_top_level() {
     let bench = Bench::start();
-    for body in [
-        json!({ "changes": {}, "lastSyncTimestamp": EPOCH }),
-        json!({ "changes": {}, "deviceId": "x" }),
-        json!({}),
-    ] {
+    for body in [json!({ "changes": {}, "lastSyncTimestamp": EPOCH }), json!({ "changes": {}, "deviceId": "x" }), json!({})] {
         let answer = bench.post(PUSH, &body).await;
         assert_eq!((answer.status, &answer.body["error"]), (400, &json!("\"table\" is required")), "{body}");
     }

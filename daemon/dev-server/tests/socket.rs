@@ -31,12 +31,9 @@ async fn a_client_that_does_not_answer_pings_is_dropped() {
 #[tokio::test]
 async fn authenticated_proves_nothing() {
     let bench = Bench::start();
-    for payload in [
-        json!({ "token": "nonsense", "tenantId": bench.tenant }),
-        json!({ "token": bench.token }),
-        json!({}),
-        json!(""),
-    ] {
+    for payload in
+        [json!({ "token": "nonsense", "tenantId": bench.tenant }), json!({ "token": bench.token }), json!({}), json!("")]
+    {
         let mut socket = Socket::connect(&bench).await;
         socket.emit("authenticate", &payload).await;
         assert_eq!(socket.event().await, ("authenticated".into(), json!({ "success": true })), "{payload}");
@@ -232,11 +229,9 @@ async fn other_tenants_hear_nothing_of_a_push() {
 #[tokio::test]
 async fn the_server_can_end_sockets_in_every_way_it_has() {
     let bench = Bench::start();
-    for (how, expected) in [
-        (SocketEnd::Disconnect, Frame::Text("41".into())),
-        (SocketEnd::CloseFrame, Frame::Close),
-        (SocketEnd::Cut, Frame::End),
-    ] {
+    for (how, expected) in
+        [(SocketEnd::Disconnect, Frame::Text("41".into())), (SocketEnd::CloseFrame, Frame::Close), (SocketEnd::Cut, Frame::End)]
+    {
         let mut socket = Socket::joined(&bench).await;
         assert_eq!(bench.world.end_sockets(how, Some(&bench.tenant)), 1, "{how:?}");
         assert_eq!(socket.frame().await, expected, "{how:?}");
