@@ -1,6 +1,9 @@
-//! A raw HTTP server that answers by a script, to the byte.
+//! What the tests of the server share; here a raw HTTP server that answers by a script, to the byte.
 
 #![allow(dead_code)]
+
+pub(crate) mod proxy;
+pub(crate) mod socket;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
