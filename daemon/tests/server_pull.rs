@@ -1,5 +1,7 @@
 //! A pull goes through page by page, however large it is.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by them, its helpers included")]
+
 mod server_support;
 
 use std::time::Duration;

@@ -75,6 +75,14 @@ async fn the_staff_login_is_tried_after_a_401_alone() {
 }
 
 #[tokio::test]
+async fn when_both_logins_are_refused_the_customers_reason_counts() {
+    let server = FakeServer::start(|seen| answer("401 No", JSON, &format!(r#"{{"message":"by {}"}}"#, seen.path()))).await;
+    let failure = server.rest().sign_in(&credentials("a@b.c", "secret"), None).await.expect_err("refused");
+    assert!(failure.detail.contains("by /api/customers/login"), "{}", failure.detail);
+    assert_eq!(server.seen().len(), 2);
+}
+
+#[tokio::test]
 async fn the_answer_names_the_tenant_when_the_token_does_not() {
     for (who, tenant) in [("customer", "abc"), ("company", "abc")] {
         let body = format!(r#"{{"success":true,"data":{{"token":"{TOKEN}","{who}":{{"id":"ABC"}}}}}}"#);

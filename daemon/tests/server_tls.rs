@@ -1,5 +1,7 @@
 //! Whom the daemon trusts, over HTTP and over the websocket alike.
 
+#![allow(clippy::expect_used, clippy::panic, reason = "a test fails by them, its helpers included")]
+
 mod server_support;
 
 use std::path::PathBuf;
