@@ -53,7 +53,9 @@ async fn pipelined_requests_are_answered_each_with_its_id_in_any_order() {
     let mut house = House::open().await;
     let mut client = house.connect().await;
     client.request(1, "pull", json!({})).await;
-    client.send("{\"jsonrpc\":\"2.0\",\"id\":\"two\",\"method\":\"sync\"}\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"ping\"}\n").await;
+    client
+        .send("{\"jsonrpc\":\"2.0\",\"id\":\"two\",\"method\":\"sync\"}\n{\"jsonrpc\":\"2.0\",\"id\":3,\"method\":\"ping\"}\n")
+        .await;
     assert_eq!(client.json().await["id"], 3);
     let (pull, sync) = (house.next_call().await, house.next_call().await);
     assert_eq!((pull.request.name(), pull.role), ("pull", OWN_ROLE));
@@ -113,8 +115,18 @@ async fn errors_of_the_protocol_have_json_rpcs_own_codes_and_name_the_field() {
         (r#"{"jsonrpc":"2.0","id":1,"method":"none"}"#, json!(1), -32601, "none"),
         (r#"{"jsonrpc":"2.0","id":2,"method":"status","params":{"verbose":1}}"#, json!(2), -32602, "verbose"),
         (r#"{"jsonrpc":"2.0","id":3,"method":"wait","params":{"for":"seq","timeoutMs":1}}"#, json!(3), -32602, "seq"),
-        (r#"{"jsonrpc":"2.0","id":4,"method":"records.list","params":{"entityType":"a","limit":1001}}"#, json!(4), -32602, "limit"),
-        (r#"{"jsonrpc":"2.0","id":5,"method":"wait","params":{"for":"synced","timeoutMs":86400001}}"#, json!(5), -32602, "timeoutMs"),
+        (
+            r#"{"jsonrpc":"2.0","id":4,"method":"records.list","params":{"entityType":"a","limit":1001}}"#,
+            json!(4),
+            -32602,
+            "limit",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":5,"method":"wait","params":{"for":"synced","timeoutMs":86400001}}"#,
+            json!(5),
+            -32602,
+            "timeoutMs",
+        ),
         (r#"{"jsonrpc":"2.0","id":6,"method":"changes","params":{"since":0,"waitMs":86400001}}"#, json!(6), -32602, "waitMs"),
         (r#"{"id":7,"method":"ping"}"#, json!(7), -32600, "jsonrpc"),
         ("{", Value::Null, -32700, "JSON"),
@@ -146,8 +158,8 @@ async fn a_line_over_the_limit_gets_an_error_and_the_connection_ends() {
     client.send(&longest).await;
     assert_eq!(client.json().await["id"], 1);
     // The writer is still writing when it is refused, and reads the reason all the same.
-    let written = client.stream.get_mut().write_all(&vec![b'x'; 3_000_000]);
-    in_time("a long write", written).await.expect("the daemon reads on");
+    let long = vec![b'x'; 3_000_000];
+    in_time("a long write", client.stream.get_mut().write_all(&long)).await.expect("the daemon reads on");
     let answer = client.json().await;
     assert_eq!((&answer["id"], code(&answer["error"])), (&Value::Null, "too_large"));
     assert!(answer["error"]["message"].as_str().unwrap().contains("1000 bytes"), "{answer}");

@@ -184,7 +184,7 @@ pub async fn serve(
     loop {
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => break,
+            () = stopped(&mut stop) => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) => {
@@ -202,6 +202,12 @@ pub async fn serve(
     if timeout(limits.stop + Duration::from_millis(500), all_closed).await.is_err() {
         tracing::warn!("some connections did not close in time and are cut");
     }
+}
+
+/// Until the daemon stops.
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone says the same.
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 struct Door {
