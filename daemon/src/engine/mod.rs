@@ -19,6 +19,7 @@ pub mod identity;
 pub mod input;
 pub mod lane;
 pub mod link;
+pub mod memory;
 pub mod now;
 pub mod puller;
 pub mod pusher;

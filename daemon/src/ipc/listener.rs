@@ -209,6 +209,12 @@ pub async fn serve(
     }
 }
 
+/// Until the daemon stops.
+pub(super) async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone says the same.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
 struct Door {
     rules: Rules,
     server: Arc<Server>,

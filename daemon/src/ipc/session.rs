@@ -25,6 +25,7 @@ use tokio::time::{Instant, Sleep};
 use super::dispatch::{Caller, Server};
 use super::fanout::{Chunk, Page, Step};
 use super::later::{Later, Part, error_line, join};
+use super::listener::stopped;
 use super::reads::replay;
 
 /// With this many bytes of answers waiting, no more lines are taken.
@@ -118,7 +119,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) -> io::Result<()> {
         tokio::select! {
             outcome = poll_fn(|cx| self.poll(cx)) => return outcome,
-            _ = stop.wait_for(|stop| *stop) => {}
+            () = stopped(&mut stop) => {}
         }
         if !matches!(self.stage, Stage::Lingering { .. }) {
             self.stage = Stage::Finishing { linger: false };
