@@ -1,5 +1,7 @@
 //! `aectl watch`, `aectl changes` and `aectl wait`
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::{Daemon, Reply, error, status};
@@ -133,4 +135,17 @@ fn waiting_exits_with_0_when_it_was_reached_and_with_5_when_it_was_not() {
         assert_eq!((done.code, done.stderr.as_str()), (5, ""));
         assert_eq!(serde_json::from_str::<Value>(&done.stdout).expect("JSON")["reached"], false);
     }
+}
+
+#[test]
+fn the_daemons_own_time_out_is_waited_for() {
+    let limit = Duration::from_millis(20);
+    let daemon = Daemon::new(move |_, _| {
+        // The answer comes after the time that the daemon was given, as it always does.
+        std::thread::sleep(limit * 5);
+        Reply::Result(json!({"reached": false, "status": status("pending")}))
+    });
+    let done = daemon.run(&["wait", "synced", "--timeout", "20ms"]);
+    assert_eq!(done.code, 5);
+    assert!(done.stderr.contains("not synced within 20ms"), "{}", done.stderr);
 }
