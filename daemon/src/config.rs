@@ -4,10 +4,15 @@
 //! limits of all keys stand in one table, [`keys`], which reads the file and the variables, finds misspelt keys and says what a reload
 //! applies.
 
+mod effect;
 mod environment;
 mod error;
+mod keys;
+mod place;
 mod sections;
 mod shown;
+mod spelling;
+mod value;
 
 use std::path::PathBuf;
 
@@ -16,7 +21,8 @@ use serde::Serialize;
 pub use self::environment::Environment;
 pub use self::error::{ConfigError, Place, Problem};
 pub use self::sections::{
-    AccessConfig, AuthConfig, Config, IpcConfig, LogConfig, LogFormat, ReplicaConfig, ServerConfig, StateConfig, SyncConfig, TuningConfig,
+    AccessConfig, AuthConfig, Config, IpcConfig, LogConfig, LogFormat, ReplicaConfig, ServerConfig, StateConfig, SyncConfig,
+    TuningConfig,
 };
 
 /// A configuration, and where it came from.

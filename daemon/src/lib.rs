@@ -3,12 +3,12 @@
 //! One connection to the server, the durable sync state, and a local socket for every application of the machine. `ARCHITECTURE.md`
 //! beside the sources is the map; [`Daemon::start`] is the program.
 
-
 pub mod config;
 pub mod driver;
 pub mod engine;
 pub mod ipc;
 pub mod server;
+pub mod service;
 
 pub mod store;
 

@@ -187,7 +187,6 @@ pub struct TuningConfig {
     pub outbox_bytes: u64,
 }
 
-
 const MIB: u64 = 1024 * 1024;
 
 impl Default for SyncConfig {

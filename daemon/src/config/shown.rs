@@ -44,11 +44,14 @@ mod tests {
 
     #[test]
     fn durations_and_sizes_are_written_exactly_in_their_largest_unit() {
-        for (millis, text) in [(0, "0ms"), (150, "150ms"), (1000, "1s"), (90_000, "90s"), (300_000, "5m"), (2_592_000_000, "30d")] {
+        for (millis, text) in [(0, "0ms"), (150, "150ms"), (1000, "1s"), (90_000, "90s"), (300_000, "5m"), (2_592_000_000, "30d")]
+        {
             assert_eq!(written_duration(Duration::from_millis(millis)), text);
             assert_eq!(humantime::parse_duration(text).ok(), Some(Duration::from_millis(millis)));
         }
-        for (bytes, text) in [(0, "0B"), (1023, "1023B"), (65_536, "64KiB"), (101_376, "99KiB"), (8 << 20, "8MiB"), (2 << 30, "2GiB")] {
+        for (bytes, text) in
+            [(0, "0B"), (1023, "1023B"), (65_536, "64KiB"), (101_376, "99KiB"), (8 << 20, "8MiB"), (2 << 30, "2GiB")]
+        {
             assert_eq!(written_bytes(bytes), text);
             assert_eq!(text.parse::<bytesize::ByteSize>().map(|size| size.0), Ok(bytes));
         }

@@ -28,7 +28,9 @@ pub(super) fn engine_call(request: Request) -> Result<Call, Request> {
             Call::Reconcile { entity_types: reconcile.entity_types, accept: reconcile.accept.unwrap_or(false) }
         }
         Request::OutboxRetry(retry) if retry.entries.is_some() || retry.all == Some(true) => Call::Retry(retry.entries),
-        Request::OutboxDiscard(discard) if discard.entries.is_some() || discard.all == Some(true) => Call::Discard(discard.entries),
+        Request::OutboxDiscard(discard) if discard.entries.is_some() || discard.all == Some(true) => {
+            Call::Discard(discard.entries)
+        }
         Request::OutboxEdit(edit) => Call::Edit(edit.entry, edit.data),
         Request::ConflictsResolve(resolve) => Call::Resolve { entry: resolve.entry, keep_local: resolve.keep == Keep::Local },
         Request::Pause(_) => Call::Pause,

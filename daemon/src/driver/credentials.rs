@@ -125,8 +125,15 @@ impl Keyring {
             return Ok(Some(remembered.clone()));
         }
         let (Some(email), Some(path)) = (&self.config.email, &self.config.password_file) else { return Ok(None) };
-        let password = read_secret(path).map_err(|source| SecretError::File { doing: "reading the password from", path: path.clone(), source })?;
-        Ok(Some(Credentials { email: email.clone(), password: SecretString::from(password.expose_secret().trim_end_matches(['\r', '\n'])) }))
+        let password = read_secret(path).map_err(|source| SecretError::File {
+            doing: "reading the password from",
+            path: path.clone(),
+            source,
+        })?;
+        Ok(Some(Credentials {
+            email: email.clone(),
+            password: SecretString::from(password.expose_secret().trim_end_matches(['\r', '\n'])),
+        }))
     }
 
     /// Keeps e-mail and password in memory, to renew the token with.
@@ -137,8 +144,11 @@ impl Keyring {
     /// Keeps a token for the next start, readable by the daemon alone.
     pub(super) fn save(&self, token: &SecretString) -> Result<(), SecretError> {
         let path = self.saved_path();
-        write_private(&path, token.expose_secret().as_bytes())
-            .map_err(|source| SecretError::File { doing: "keeping the token in", path, source })
+        write_private(&path, token.expose_secret().as_bytes()).map_err(|source| SecretError::File {
+            doing: "keeping the token in",
+            path,
+            source,
+        })
     }
 
     /// Forgets everything that was not configured.

@@ -18,7 +18,7 @@ use aesync_protocol::{Error, ErrorCode, Event, Request, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
-use crate::config::Config;
+use crate::config::{Changes, Config};
 use crate::engine::effect::{CallId, LogLevel};
 use crate::engine::input::{RequestId, RestEvent, SessionEvent, SessionId};
 use crate::engine::transact::{Done, Txn};
@@ -151,13 +151,13 @@ impl Driver {
         let found = identity::boot(&settings, &reader, &reader.registry()?)?;
         let fanout = Fanout::new(crate::ipc::DEFAULT_RING, &found.ledger.log, found.ledger.last_seq);
         let epoch = found.registry.current;
-        let host = Host { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id(), started_at: now.wall, instance };
+        let host =
+            Host { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id(), started_at: now.wall, instance };
         let (engine, effects) = Engine::new(settings, host, found, &now);
         let first = Engine::first_status(&effects).ok_or(DriverError::NoStatus)?;
         let (status, statuses) = watch::channel(first);
         let served = Arc::new(RwLock::new(Served { epoch, settings: Arc::clone(engine.settings()) }));
-        let source =
-            Reads { reader, status: statuses.clone(), served: Arc::clone(&served), fanout: fanout.clone() };
+        let source = Reads { reader, status: statuses.clone(), served: Arc::clone(&served), fanout: fanout.clone() };
         let (report_sender, reports) = mpsc::channel(REPORTS);
         let (sessions, session_events) = mpsc::channel(SESSION_EVENTS);
         let (requests, request_events) = mpsc::channel(REST_EVENTS);
@@ -355,7 +355,8 @@ impl Driver {
         let (Some(server), Some(token)) = (&self.server, &self.token) else { return };
         let Some(tenant) = self.status_tenant() else { return };
         let tuning = &self.config.tuning;
-        let timings = SessionTimings { ping_every: tuning.ping_interval, dead_after: tuning.silence, ..SessionTimings::default() };
+        let timings =
+            SessionTimings { ping_every: tuning.ping_interval, dead_after: tuning.silence, ..SessionTimings::default() };
         let options = SessionOptions {
             id,
             server: server.clone(),
@@ -421,10 +422,9 @@ impl Driver {
                 stop.send_replace(true);
                 return;
             }
-            Request::OutboxRetry(_) | Request::OutboxDiscard(_) => Err(Error::protocol(
-                aesync_protocol::error::rpc::INVALID_PARAMS,
-                "name the entries, or say \"all\": true",
-            )),
+            Request::OutboxRetry(_) | Request::OutboxDiscard(_) => {
+                Err(Error::protocol(aesync_protocol::error::rpc::INVALID_PARAMS, "name the entries, or say \"all\": true"))
+            }
             other => Err(Error::new(ErrorCode::Unsupported, format!("this daemon can't answer {:?} yet", other.name()))),
         };
         let _ = reply.send(answer);
@@ -449,15 +449,8 @@ impl Driver {
             Error::new(ErrorCode::Misconfigured, format!("the configuration was not reloaded: {problem}"))
                 .hint("correct the file and reload again; the daemon goes on with the old one")
         })?;
-        let (changed, restart_needed) = self.config.diff(&new);
-        // Addresses, types and places stay as they were until the restart.
-        let config = Config {
-            server: self.config.server.clone(),
-            ipc: self.config.ipc.clone(),
-            state: self.config.state.clone(),
-            sync: crate::config::SyncConfig { entity_types: self.config.sync.entity_types.clone(), ..new.sync },
-            ..new
-        };
+        let Changes { changed, restart_needed } = self.config.diff(&new);
+        let config = self.config.reloaded(&new);
         (self.log_filter)(&config.log.filter);
         self.config = config;
         self.keyring.configure(self.config.auth.clone());

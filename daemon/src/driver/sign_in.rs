@@ -107,11 +107,15 @@ impl Driver {
                     let credentials = asked_by_app.then_some(credentials);
                     self.offer(Pending { token, save: asked_by_app, credentials, reply });
                 }
-                Err(error) => self.login_failed(LoginFailure::Passing(format!("the server's token can't be read: {error}")), reply, None),
+                Err(error) => {
+                    self.login_failed(LoginFailure::Passing(format!("the server's token can't be read: {error}")), reply, None)
+                }
             },
             Err(failure) => {
                 let failed = match &failure.kind {
-                    FailureKind::Status { status: 401 | 403, .. } | FailureKind::NoToken => LoginFailure::Refused(failure.detail.clone()),
+                    FailureKind::Status { status: 401 | 403, .. } | FailureKind::NoToken => {
+                        LoginFailure::Refused(failure.detail.clone())
+                    }
                     _ => LoginFailure::Passing(failure.detail.clone()),
                 };
                 self.login_failed(failed, reply, Some(&failure));
@@ -127,10 +131,12 @@ impl Driver {
                 Error::new(ErrorCode::AuthRequired, detail.clone()).hint("check the e-mail address and the password")
             }
             (_, Some(FailureKind::TimedOut)) => Error::new(ErrorCode::Timeout, text(&failed)).hint("try again later"),
-            (_, Some(FailureKind::Status { status, message: Some(message), .. })) => Error::new(ErrorCode::ServerError, text(&failed))
-                .with("status", *status)
-                .with("serverMessage", message.as_str())
-                .hint("try again later"),
+            (_, Some(FailureKind::Status { status, message: Some(message), .. })) => {
+                Error::new(ErrorCode::ServerError, text(&failed))
+                    .with("status", *status)
+                    .with("serverMessage", message.as_str())
+                    .hint("try again later")
+            }
             _ => Error::new(ErrorCode::Offline, text(&failed)).hint("check server.url and the network, then try again"),
         };
         let _ = reply.send(Err(error));
@@ -172,7 +178,10 @@ impl Driver {
         }
         if token.claims.expires_at.is_some_and(|at| at <= super::clock::wall()) {
             let message = format!("the token expired at {}", token.claims.expires_at.unwrap_or_default());
-            return refuse(reply, Error::new(ErrorCode::AuthRequired, message).hint("get a fresh token, or sign in with `aectl login`"));
+            return refuse(
+                reply,
+                Error::new(ErrorCode::AuthRequired, message).hint("get a fresh token, or sign in with `aectl login`"),
+            );
         }
         self.offer(Pending { token, save: true, credentials: None, reply: Some(reply) });
     }

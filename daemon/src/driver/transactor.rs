@@ -36,9 +36,8 @@ impl Transactor {
     /// Starts it. Reports come in the order of the transactions.
     pub(super) fn start(store: Store, reports: mpsc::Sender<Vec<Report>>) -> std::io::Result<Self> {
         let (queue, transactions) = sync_mpsc::sync_channel(QUEUE);
-        let thread = std::thread::Builder::new()
-            .name("aesync-store".to_owned())
-            .spawn(move || work(store, &transactions, &reports))?;
+        let thread =
+            std::thread::Builder::new().name("aesync-store".to_owned()).spawn(move || work(store, &transactions, &reports))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
@@ -114,7 +113,11 @@ fn commit(store: &mut Store, reader: &Reader, group: Vec<(Box<Txn>, Arc<Settings
             })
             .collect();
     };
-    done.into_iter().map(|(txn, _)| txn).chain(group.map(|(txn, _)| txn)).map(|txn| Report::Failed(txn, failure.clone())).collect()
+    done.into_iter()
+        .map(|(txn, _)| txn)
+        .chain(group.map(|(txn, _)| txn))
+        .map(|txn| Report::Failed(txn, failure.clone()))
+        .collect()
 }
 
 fn failure_of(error: &StoreError) -> StoreFailure {

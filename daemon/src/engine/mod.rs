@@ -160,7 +160,8 @@ impl Engine {
         };
         let mut out = Vec::new();
         if engine.settings.server.is_empty() {
-            engine.misconfigured = Some("server.url is not set: name the AdminEngine server in aesyncd.toml, then restart".to_owned());
+            engine.misconfigured =
+                Some("server.url is not set: name the AdminEngine server in aesyncd.toml, then restart".to_owned());
         }
         engine.adopted(now, found, &mut out);
         engine.after(now, &mut out);
@@ -301,6 +302,7 @@ impl Engine {
         if let (Some(identity), Some(_)) = (identity, self.auth.token()) {
             out.push(Effect::SignedIn { tenant: identity.tenant });
         }
+        self.ask_again(now, out);
     }
 
     /// Whose state is served.

@@ -1,7 +1,9 @@
 //! What applications read, answered from the durable state as it is at that moment.
 
 use aesync_protocol::request::OutboxList;
-use aesync_protocol::response::{ChangePage, Conflict, Conflicts, EntryPage, EntryState, ListedRecord, RecordFound, RecordPage, Verdict};
+use aesync_protocol::response::{
+    ChangePage, Conflict, Conflicts, EntryPage, EntryState, ListedRecord, RecordFound, RecordPage, Verdict,
+};
 use aesync_protocol::{Error, ErrorCode, Record};
 
 use super::admit::unknown_type;
@@ -121,7 +123,9 @@ impl Query<'_> {
             };
             let Some(last) = page.last() else { return Ok(found) };
             after = last.number;
-            found.extend(page.into_iter().filter(|entry| filter.entity_type.as_ref().is_none_or(|name| *name == entry.entity_type)));
+            found.extend(
+                page.into_iter().filter(|entry| filter.entity_type.as_ref().is_none_or(|name| *name == entry.entity_type)),
+            );
             if found.len() >= limit {
                 return Ok(found);
             }
@@ -150,15 +154,23 @@ impl Query<'_> {
 }
 
 /// The visible records of the next stretch of ids, and the id up to which it goes; none when there are no more.
-fn merged(view: &dyn View, epoch: EpochId, entity_type: &str, after: &str) -> Read<(Vec<(String, ListedRecord)>, Option<String>)> {
+fn merged(
+    view: &dyn View,
+    epoch: EpochId,
+    entity_type: &str,
+    after: &str,
+) -> Read<(Vec<(String, ListedRecord)>, Option<String>)> {
     let rows = view.rows(epoch, entity_type, after, PAGE)?;
     let overlays = view.overlays(epoch, entity_type, after, PAGE)?;
     // A full page may be followed by more: nothing beyond its last id is known yet.
-    let bound = [rows.last().filter(|_| rows.len() == PAGE).map(|(id, _)| id), overlays.last().filter(|_| overlays.len() == PAGE).map(|(id, _)| id)]
-        .into_iter()
-        .flatten()
-        .min()
-        .cloned();
+    let bound = [
+        rows.last().filter(|_| rows.len() == PAGE).map(|(id, _)| id),
+        overlays.last().filter(|_| overlays.len() == PAGE).map(|(id, _)| id),
+    ]
+    .into_iter()
+    .flatten()
+    .min()
+    .cloned();
     let within = |id: &String| bound.as_ref().is_none_or(|bound| id <= bound);
     let mut listed: std::collections::BTreeMap<String, Option<Record>> = std::collections::BTreeMap::new();
     let mut pending = std::collections::BTreeSet::new();

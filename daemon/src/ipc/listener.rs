@@ -162,11 +162,6 @@ impl Listener {
     }
 }
 
-/// Comes when `stop` says true, or its sender is gone.
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
 /// Serves connections until `stop` says true or its sender is gone. Then pending answers are written, within the limit for that, all
 /// connections are closed and the socket's file is removed.
 pub async fn serve(
