@@ -87,7 +87,7 @@ pub(super) fn assert_equal(one: &impl View, two: &impl View) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_store_reads_as_the_model_does_at_once_and_after_it_was_opened_again(sets in prop::collection::vec(any_set(), 1..12)) {
