@@ -51,8 +51,9 @@ fn a_full_disk_is_told_as_such_and_the_store_goes_on_once_there_is_space() {
     for round in 0..3 {
         let error = loop {
             assert!(synced < 20_000, "the disk never fills");
-            match store.apply(&appended(synced + 1)).and_then(|()| store.sync()) {
-                Ok(()) => synced += 1,
+            let group = store.apply(&appended(synced + 1)).and_then(|()| store.apply(&appended(synced + 2)));
+            match group.and_then(|()| store.sync()) {
+                Ok(()) => synced += 2,
                 Err(error) => break error,
             }
         };
@@ -61,6 +62,8 @@ fn a_full_disk_is_told_as_such_and_the_store_goes_on_once_there_is_space() {
         assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
         assert!(store.reader().registry().unwrap().last_entry >= synced, "reads go on");
         fs::remove_file(ballast(round)).unwrap();
+        store.sync().unwrap();
+        assert_eq!(store.reader().registry().unwrap(), sample::registry(synced), "the group is taken back");
         store.apply(&appended(synced + 1)).unwrap();
         store.sync().unwrap();
         synced += 1;

@@ -1,6 +1,7 @@
 //! The store against a model, under damage, kills and full disks.
 
 mod child;
+mod concurrent;
 mod damage;
 mod equality;
 mod full;

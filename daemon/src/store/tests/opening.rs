@@ -155,7 +155,8 @@ fn a_damaged_value_is_reported_with_its_name_and_the_others_still_read() {
     let (store, _) = open(dir.path());
     let error = store.reader().row(EPOCH, "user", "a").expect_err("damaged");
     assert_eq!(error.to_string(), "reading user a: its checksum does not fit");
-    assert!(store.reader().rows(EPOCH, "user", "", 10).is_err());
+    let error = store.reader().rows(EPOCH, "user", "", 10).expect_err("damaged");
+    assert_eq!(error.to_string(), "reading the user rows, a: its checksum does not fit");
     assert_eq!(store.reader().row(EPOCH, "user", "b").unwrap(), Some(sample::row(2)));
 }
 
