@@ -254,3 +254,26 @@ fn fault(error: sled::Error) -> Fault {
         other => Fault::Damaged(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_sled_is_damage_with_its_words() {
+        let fault = fenced::<()>(|| panic!("tried to serialize Uninitialized")).expect_err("a fault");
+        assert!(matches!(&fault, Fault::Damaged(text) if text.contains("serialize Uninitialized")), "{fault}");
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_no_damage() {
+        for number in [13, 23, 24, 28, 30] {
+            let refused = fault(sled::Error::Io(io::Error::from_raw_os_error(number)));
+            assert!(matches!(refused, Fault::Io(_)), "{number}: {refused}");
+        }
+        let locked = io::Error::other("could not acquire lock on \"db\"");
+        assert!(matches!(fault(sled::Error::Io(locked)), Fault::Busy));
+        assert!(matches!(fault(sled::Error::Io(io::ErrorKind::UnexpectedEof.into())), Fault::Damaged(_)));
+        assert!(matches!(fault(sled::Error::ReportableBug("x".into())), Fault::Damaged(_)));
+    }
+}

@@ -108,8 +108,11 @@ impl Journal {
     /// Makes the group durable, with one fdatasync. After an error the journal must be rewritten.
     pub(super) fn commit(&mut self, number: u64) -> io::Result<()> {
         self.pending.extend_from_slice(&commit_frame(number)?);
-        self.file.write_all(&self.pending)?;
-        self.file.sync_data()?;
+        if let Err(error) = self.file.write_all(&self.pending).and_then(|()| self.file.sync_data()) {
+            // The group is taken back, so no later start may find it here.
+            self.file.set_len(self.len)?;
+            return Err(error);
+        }
         self.len = self.len.saturating_add(self.pending.len() as u64);
         self.pending.clear();
         Ok(())

@@ -6,6 +6,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::super::{OpenError, Store, StoreError};
 use super::child::{EPOCH, appended};
@@ -27,9 +29,15 @@ impl SmallDisk {
         self.0.path()
     }
 
+    /// Waits for sled's threads, which let go of the files a moment after the close.
     fn remount(&self, option: &str) {
-        let done = Command::new("mount").args(["-o", &format!("remount,{option}")]).arg(self.path()).status().unwrap();
-        assert!(done.success(), "remount {option}");
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut remount = Command::new("mount");
+        remount.args(["-o", &format!("remount,{option}")]).arg(self.path());
+        while !remount.output().unwrap().status.success() {
+            assert!(Instant::now() < deadline, "remount {option}");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 

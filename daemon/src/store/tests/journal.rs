@@ -143,6 +143,16 @@ fn a_tail_torn_at_any_byte_gives_the_groups_before_it() {
 }
 
 #[test]
+fn what_stands_behind_a_hole_of_zeros_is_not_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    filled(dir.path(), 2);
+    let path = dir.path().join("journal");
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, [&whole[..8], &[0; 64], &whole[8..]].concat()).unwrap();
+    assert_eq!(contents(&path), (0, vec![]));
+}
+
+#[test]
 fn no_flipped_bit_passes() {
     let dir = tempfile::tempdir().unwrap();
     filled(dir.path(), 3);
