@@ -1,8 +1,0 @@
-//! Temporary.
-pub mod log {
-    //! Temporary.
-    /// Temporary.
-    pub fn check_filter(_: &str) -> Result<(), String> {
-        Ok(())
-    }
-}
