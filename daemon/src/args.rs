@@ -70,3 +70,53 @@ impl Args {
 fn filter(text: &str) -> Result<String, String> {
     check_filter(text).map(|()| text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_can_not_be_is_a_usage_error_with_exit_code_2() {
+        for (arguments, part) in [
+            (&["--colour"][..], "--colour"),
+            (&["start"], "start"),
+            (&["--config"], "--config"),
+            (&["--state-dir", ""], "--state-dir"),
+            (&["--log", "inof"], "did you mean info?"),
+        ] {
+            let error = Args::try_parse_from(std::iter::once(&"aesyncd").chain(arguments)).expect_err(part);
+            assert_eq!(error.exit_code(), 2, "{error}");
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        let version = Args::try_parse_from(["aesyncd", "--version"]).expect_err("a version");
+        assert_eq!((version.kind(), version.exit_code()), (ErrorKind::DisplayVersion, 0));
+    }
+
+    #[test]
+    fn options_go_over_the_file_and_the_variables() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("aesyncd.toml");
+        std::fs::write(&file, "[state]\ndir = '/file'\n[log]\nfilter = 'warn'\n[ipc]\nsocket = '/file.sock'").expect("writable");
+        let environment: Environment =
+            [("AESYNC_STATE__DIR", "/variable"), ("AESYNC_SOCKET", "/variable.sock")].into_iter().collect();
+        let file = file.to_str().expect("UTF-8");
+        for (arguments, state, filter, socket) in [
+            (&[][..], "/variable", "warn", "/variable.sock"),
+            (&["--state-dir", "/option", "--log", "debug", "--socket", "/option.sock"], "/option", "debug", "/option.sock"),
+        ] {
+            let args = Args::parse_from([&["aesyncd", "--config", file], arguments].concat());
+            let config = args.load(&environment, Scope::System).expect("valid").config;
+            assert_eq!(config.state_dir(&environment, Scope::System), Ok(PathBuf::from(state)));
+            assert_eq!(config.log.filter, filter);
+            assert_eq!(args.socket_path(&config, &environment, Scope::System), Ok(PathBuf::from(socket)));
+        }
+    }
+}

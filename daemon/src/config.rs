@@ -50,6 +50,11 @@ pub struct Loaded {
     pub warnings: Vec<String>,
 }
 
+/// The names of all keys, such as `sync.interval`, in the order of the file.
+pub fn key_names() -> impl Iterator<Item = &'static str> {
+    keys::KEYS.iter().map(|key| key.name)
+}
+
 /// What differs between two configurations, as names of keys such as `sync.interval`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -105,3 +105,72 @@ fn other_tenant(config: &Config, path: &Path, found: Option<&str>) -> Option<Str
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    /// A token of the tenant `abc`, and one without a tenant.
+    const TOKEN: &str = "e30.eyJjdXN0b21lcklkIjoiQUJDIn0.c2ln";
+    const NO_TENANT: &str = "e30.e30.c2ln";
+
+    fn checked(dir: &Path, text: &str) -> Report {
+        let file = dir.join("aesyncd.toml");
+        std::fs::write(&file, text).expect("writable");
+        let args = Args { config: Some(file), state_dir: Some(PathBuf::from("/state")), ..Args::default() };
+        report(&args, &Environment::default(), Scope::System)
+    }
+
+    #[test]
+    fn a_good_configuration_is_told_in_one_line_with_its_paths() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let report = checked(dir.path(), "[server]\nurl = 'http://H:3000/'");
+        assert_eq!((report.errors, report.warnings), (Vec::new(), Vec::new()));
+        let file = dir.path().join("aesyncd.toml");
+        let paths = "server http://h:3000, socket /run/aesyncd/aesyncd.sock, state /state";
+        assert_eq!(report.summary, format!("ok: configuration {}, {paths}", file.display()));
+    }
+
+    #[test]
+    fn a_daemon_without_a_server_is_fine_with_a_warning() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let report = checked(dir.path(), "");
+        assert!(report.errors.is_empty() && report.summary.contains("server (none)"), "{report:?}");
+        assert!(report.warnings.iter().any(|warning| warning.contains("server.url is not set")), "{report:?}");
+    }
+
+    #[test]
+    fn files_that_the_configuration_names_are_looked_into() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for (name, content) in [("token", TOKEN), ("other", NO_TENANT), ("broken", "hunter2"), ("empty", "")] {
+            std::fs::write(dir.path().join(name), content).expect("writable");
+        }
+        for (text, part) in [
+            ("[auth]\ntoken_file = 'token'", None),
+            ("[server]\ntenant = 'Abc'\n[auth]\ntoken_file = 'token'", None),
+            ("[server]\ntenant = 'xyz'\n[auth]\ntoken_file = 'token'", Some("is for the tenant abc, and server.tenant is xyz")),
+            ("[auth]\ntoken_file = 'other'", Some("names no tenant")),
+            ("[auth]\ntoken_file = 'broken'", Some("no JWT")),
+            ("[auth]\ntoken_file = 'missing'", Some("No such file")),
+            ("[auth]\nemail = 'a@b.c'\npassword_file = 'broken'", None),
+            ("[auth]\nemail = 'a@b.c'\npassword_file = 'empty'", Some("is empty")),
+            ("[server]\nurl = 'https://h'\nca_file = 'missing'", Some("reading the CA file")),
+            ("[server]\nurl = 'https://h'\nca_file = 'broken'", Some("holds no certificate")),
+            ("[ipc]\nsocket = ''", Some("ipc.socket")),
+        ] {
+            let errors = checked(dir.path(), text).errors;
+            assert_eq!(errors.len(), usize::from(part.is_some()), "{text}: {errors:?}");
+            assert!(errors.iter().all(|error| error.contains(part.unwrap_or_default())), "{text}: {errors:?}");
+            assert!(errors.iter().all(|error| !error.contains("hunter2")), "{errors:?}");
+        }
+    }
+
+    #[test]
+    fn a_user_without_a_home_is_told_which_places_are_missing() {
+        let report = report(&Args::default(), &Environment::default(), Scope::User);
+        assert_eq!(report.errors.len(), if cfg!(unix) { 2 } else { 1 }, "{report:?}");
+        assert!(report.errors.iter().any(|error| error.contains("--state-dir")), "{report:?}");
+    }
+}

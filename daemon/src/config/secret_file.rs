@@ -102,3 +102,63 @@ fn text(path: &Path, what: &'static str, most: usize) -> Result<Zeroizing<String
     };
     read().map_err(|source| SecretFileError::Read { what, path: path.to_owned(), source })
 }
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    fn file(content: &[u8]) -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("secret");
+        std::fs::write(&path, content).expect("writable");
+        (dir, path)
+    }
+
+    #[test]
+    fn one_line_end_behind_a_password_is_cut_off_and_nothing_else() {
+        for (content, expected) in [
+            ("hunter2", "hunter2"),
+            ("hunter2\n", "hunter2"),
+            ("hunter2\r\n", "hunter2"),
+            (" a b \n", " a b "),
+            ("\u{fc}", "\u{fc}"),
+        ] {
+            let (_dir, path) = file(content.as_bytes());
+            assert_eq!(password(&path).expect(content).expose_secret(), expected);
+        }
+    }
+
+    #[test]
+    fn a_token_is_read_without_the_white_space_around_it() {
+        let (_dir, path) = file(b"\n eyJhIjoxfQ.eyJhIjoxfQ.c2ln \n");
+        assert_eq!(super::token(&path).expect("a token").expose_secret(), "eyJhIjoxfQ.eyJhIjoxfQ.c2ln");
+    }
+
+    #[test]
+    fn a_secret_that_can_not_be_had_is_refused_with_the_file_and_without_its_text() {
+        let long = vec![b'x'; 20_000];
+        for (content, part) in [
+            (b"".as_slice(), "is empty"),
+            (b"\n", "is empty"),
+            (b"hunter2\nhunter2\n", "more than one line"),
+            (b"hunter2\n\n", "more than one line"),
+            (b"hunter2\xff", "UTF-8"),
+            (&long, "more than 4096 bytes"),
+        ] {
+            let (_dir, path) = file(content);
+            let message = password(&path).expect_err(part).to_string();
+            assert!(message.contains(part) && message.contains(&path.display().to_string()), "{message}");
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+        for (content, part) in [(b"hunter2".as_slice(), "no JWT"), (b"", "empty"), (&long, "more than 16384 bytes")] {
+            let (_dir, path) = file(content);
+            let message = super::token(&path).expect_err(part).to_string();
+            assert!(message.contains(part) && message.contains(&path.display().to_string()), "{message}");
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+        let missing = password(Path::new("/nowhere/secret")).expect_err("missing").to_string();
+        assert!(missing.contains("/nowhere/secret") && missing.contains("No such file"), "{missing}");
+    }
+}

@@ -36,10 +36,13 @@ pub struct Config {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ServerConfig {
     /// The address: lower-case scheme and host, no slash at the end, no credentials, query or fragment.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// The tenant in lower case; from the token or the login when absent (rule R39).
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
     /// A private authority to trust beside the system's, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
 }
 
@@ -47,10 +50,13 @@ pub struct ServerConfig {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct AuthConfig {
     /// A file that holds a token and nothing else. The systemd credential `aesyncd.token`, when nothing is configured and it is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
     /// Who signs in.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
     /// A file that holds the password and nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
 }
 
@@ -88,6 +94,7 @@ pub struct ReplicaConfig {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct IpcConfig {
     /// The socket, or the pipe's name on Windows; the scope's own when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub socket: Option<PathBuf>,
     /// Connections at a time, 1 to 65,536.
     pub max_connections: usize,
@@ -111,6 +118,7 @@ pub struct AccessConfig {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StateConfig {
     /// The state directory; the scope's own when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub dir: Option<PathBuf>,
     /// Bytes of the store's page cache, 1 MiB to 64 GiB.
     #[serde(serialize_with = "bytes")]

@@ -11,9 +11,14 @@ pub fn inherited_socket() -> io::Result<Option<std::os::fd::OwnedFd>> {
     let mut sockets = listenfd::ListenFd::from_env();
     match sockets.len() {
         0 => Ok(None),
-        1 => Ok(sockets.take_unix_listener(0)?.map(Into::into)),
-        number => Err(io::Error::other(format!(
-            "systemd handed {number} sockets over, and one is expected; leave one ListenStream= in the socket unit"
-        ))),
+        1 => sockets.take_unix_listener(0).map(|socket| socket.map(Into::into)).map_err(|error| unusable(&error.to_string())),
+        number => Err(unusable(&format!("there are {number}"))),
     }
+}
+
+#[cfg(unix)]
+fn unusable(reason: &str) -> io::Error {
+    io::Error::other(format!(
+        "taking over the socket that systemd opened: {reason}; the socket unit must have one ListenStream= with a path"
+    ))
 }

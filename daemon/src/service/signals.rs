@@ -41,7 +41,6 @@ impl Signals {
     pub async fn next(&mut self) -> Signal {
         std::future::poll_fn(|context| {
             for (wish, stream) in &mut self.streams {
-                // The stream ends never: it holds its handler.
                 if stream.poll_recv(context).is_ready() {
                     return std::task::Poll::Ready(*wish);
                 }
@@ -68,6 +67,27 @@ impl Signals {
         match self.ctrl_c.recv().await {
             Some(()) => Signal::Stop,
             None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn raise(signal: &str) {
+        let status = std::process::Command::new("kill").args([signal, &std::process::id().to_string()]).status();
+        assert!(status.expect("kill").success());
+    }
+
+    #[tokio::test]
+    async fn a_hangup_asks_for_a_reload_and_an_interrupt_or_a_termination_for_a_stop() {
+        let mut signals = Signals::listen().expect("signals");
+        for (name, wish) in [("-HUP", Signal::Reload), ("-INT", Signal::Stop), ("-TERM", Signal::Stop), ("-HUP", Signal::Reload)]
+        {
+            raise(name);
+            let heard = tokio::time::timeout(std::time::Duration::from_secs(10), signals.next()).await;
+            assert_eq!(heard.ok(), Some(wish), "{name}");
         }
     }
 }

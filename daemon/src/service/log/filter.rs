@@ -3,7 +3,7 @@
 use tracing::Metadata;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::{FilterFn, filter_fn};
+use tracing_subscriber::filter::FilterFn;
 
 use crate::config::nearest;
 
@@ -56,5 +56,31 @@ pub(super) fn wire_stays_silent() -> FilterFn<fn(&Metadata<'_>) -> bool> {
         let of = event.target().split("::").next().unwrap_or_default();
         *event.level() < tracing::Level::TRACE || !WIRE.contains(&of)
     }
-    filter_fn(allowed)
+    // The hint keeps the events that the other filter drops from being looked at.
+    FilterFn::new(allowed as fn(&Metadata<'_>) -> bool).with_max_level_hint(LevelFilter::TRACE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_a_level_or_a_list_of_directives() {
+        for text in
+            ["info", "INFO", " debug ", "off", "info,aesyncd::engine=debug", "warn, aesyncd=info", "hyper=off", "[span]=debug"]
+        {
+            assert_eq!(check_filter(text), Ok(()), "{text}");
+        }
+        for (text, part) in [
+            ("", "empty"),
+            ("inof", "did you mean info?"),
+            ("info,wran", "did you mean warn?"),
+            ("hyper", "hyper=trace"),
+            ("a=b=c", "no filter"),
+            ("aesyncd=loud", "no filter"),
+        ] {
+            let error = check_filter(text).expect_err(text);
+            assert!(error.contains(part), "{text}: {error}");
+        }
+    }
 }
