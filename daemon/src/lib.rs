@@ -3,6 +3,7 @@
 //! One connection to the server, the durable sync state, and a local socket for every application of the machine. `ARCHITECTURE.md`
 //! beside the sources is the map; [`Daemon::start`] is the program.
 
+pub mod args;
 pub mod config;
 pub mod driver;
 pub mod engine;

@@ -1,0 +1,122 @@
+//! The command line of the daemon.
+
+mod check;
+
+use std::path::PathBuf;
+
+use aesync_protocol::endpoint::{EndpointError, Scope};
+use clap::Parser;
+
+pub use self::check::check;
+use crate::config::{Config, ConfigError, Environment, Loaded};
+use crate::service::log::check_filter;
+
+/// The exit code for a configuration that can't be used (`EX_CONFIG` of sysexits).
+pub const EXIT_CONFIGURATION: u8 = 78;
+
+const AFTER_HELP: &str = "\
+Without --config: /etc/aesyncd/aesyncd.toml for root and the service user, else $XDG_CONFIG_HOME/aesyncd/aesyncd.toml.
+Every key can be overridden by the environment: AESYNC_SERVER__URL=... for server.url.
+
+Signals:     SIGTERM and SIGINT stop cleanly, what is queued stays queued; SIGHUP reloads the configuration.
+Exit codes:  0 stopped, 1 failed, 2 wrong usage, 78 configuration.";
+
+/// The local sync daemon for AdminEngine.
+#[derive(Clone, Debug, Default, Parser)]
+#[command(name = "aesyncd", version, after_help = AFTER_HELP, max_term_width = 120)]
+pub struct Args {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where to listen for local apps
+    #[arg(long, value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Where to keep what must survive a restart
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// What to log, such as info or info,aesyncd::engine=debug
+    #[arg(long, value_name = "FILTER", value_parser = filter)]
+    pub log: Option<String>,
+    /// Read the configuration, say what is wrong, and exit
+    #[arg(long)]
+    pub check: bool,
+}
+
+impl Args {
+    /// Reads the configuration, at the start and for every reload; `--state-dir` and `--log` go over it.
+    ///
+    /// # Errors
+    /// [`ConfigError`]; the process then ends with [`EXIT_CONFIGURATION`].
+    pub fn load(&self, environment: &Environment, scope: Scope) -> Result<Loaded, ConfigError> {
+        let mut loaded = Config::load(self.config.as_deref(), environment, scope)?;
+        if let Some(dir) = &self.state_dir {
+            loaded.config.state.dir = Some(dir.clone());
+        }
+        if let Some(filter) = &self.log {
+            loaded.config.log.filter.clone_from(filter);
+        }
+        Ok(loaded)
+    }
+
+    /// The socket to bind to: `--socket`, else `AESYNC_SOCKET`, else `ipc.socket`, else the scope's own.
+    ///
+    /// # Errors
+    /// For a path that no socket can have, and for a user without a runtime directory.
+    pub fn socket_path(&self, config: &Config, environment: &Environment, scope: Scope) -> Result<PathBuf, EndpointError> {
+        config.socket_path(self.socket.as_deref(), environment, scope)
+    }
+}
+
+fn filter(text: &str) -> Result<String, String> {
+    check_filter(text).map(|()| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn what_can_not_be_is_a_usage_error_with_exit_code_2() {
+        for (arguments, part) in [
+            (&["--colour"][..], "--colour"),
+            (&["start"], "start"),
+            (&["--config"], "--config"),
+            (&["--state-dir", ""], "--state-dir"),
+            (&["--log", "inof"], "did you mean info?"),
+        ] {
+            let error = Args::try_parse_from(std::iter::once(&"aesyncd").chain(arguments)).expect_err(part);
+            assert_eq!(error.exit_code(), 2, "{error}");
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        let version = Args::try_parse_from(["aesyncd", "--version"]).expect_err("a version");
+        assert_eq!((version.kind(), version.exit_code()), (ErrorKind::DisplayVersion, 0));
+    }
+
+    #[test]
+    fn options_go_over_the_file_and_the_variables() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("aesyncd.toml");
+        std::fs::write(&file, "[state]\ndir = '/file'\n[log]\nfilter = 'warn'\n[ipc]\nsocket = '/file.sock'").expect("writable");
+        let environment: Environment =
+            [("AESYNC_STATE__DIR", "/variable"), ("AESYNC_SOCKET", "/variable.sock")].into_iter().collect();
+        let file = file.to_str().expect("UTF-8");
+        for (arguments, state, filter, socket) in [
+            (&[][..], "/variable", "warn", "/variable.sock"),
+            (&["--state-dir", "/option", "--log", "debug", "--socket", "/option.sock"], "/option", "debug", "/option.sock"),
+        ] {
+            let args = Args::parse_from([&["aesyncd", "--config", file], arguments].concat());
+            let config = args.load(&environment, Scope::System).expect("valid").config;
+            assert_eq!(config.state_dir(&environment, Scope::System), Ok(PathBuf::from(state)));
+            assert_eq!(config.log.filter, filter);
+            assert_eq!(args.socket_path(&config, &environment, Scope::System), Ok(PathBuf::from(socket)));
+        }
+    }
+}

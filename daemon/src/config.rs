@@ -1,0 +1,136 @@
+//! The configuration: what an administrator may say, in a TOML file and in `AESYNC_SECTION__KEY` variables.
+//!
+//! Every key has a default, `server.url` as well: a daemon without configuration starts and says what it lacks. The names, types and
+//! limits of all keys stand in one table, [`keys`], which reads the file and the variables, finds misspelt keys and says what a reload
+//! applies.
+
+mod consistency;
+mod draft;
+mod effect;
+mod environment;
+mod error;
+mod keys;
+mod place;
+pub mod secret_file;
+mod sections;
+mod shown;
+mod spelling;
+mod value;
+
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use aesync_protocol::endpoint::Scope;
+use serde::Serialize;
+
+use self::draft::Draft;
+pub use self::environment::Environment;
+pub use self::error::{ConfigError, Place, Problem};
+pub use self::place::{NoStateDir, SERVICE_USER, default_file, scope_of_this_process};
+pub use self::sections::{
+    AccessConfig, AuthConfig, Config, IpcConfig, LogConfig, LogFormat, ReplicaConfig, ServerConfig, StateConfig, SyncConfig,
+    TuningConfig,
+};
+pub(crate) use self::spelling::nearest;
+
+/// More than any configuration needs, in bytes.
+const MAX_FILE: u64 = 1024 * 1024;
+
+/// The name of the systemd credential that holds a token.
+const TOKEN_CREDENTIAL: &str = "aesyncd.token";
+
+/// A configuration, and where it came from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The file; `None` when the default file is not there.
+    pub file: Option<PathBuf>,
+    /// What is allowed and still should not be so, in one sentence each, with what to do.
+    pub warnings: Vec<String>,
+}
+
+/// The names of all keys, such as `sync.interval`, in the order of the file.
+pub fn key_names() -> impl Iterator<Item = &'static str> {
+    keys::KEYS.iter().map(|key| key.name)
+}
+
+/// What differs between two configurations, as names of keys such as `sync.interval`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Changes {
+    /// Keys that have a new value and take effect with a reload.
+    pub changed: Vec<String>,
+    /// Keys that have a new value and take effect with the next start.
+    pub restart_needed: Vec<String>,
+}
+
+impl Config {
+    /// Reads the configuration: `file` (`--config`), else the scope's default file if it is there, and over it the variables
+    /// `AESYNC_SECTION__KEY`.
+    ///
+    /// # Errors
+    /// When the file can't be read, and with all problems at once when something in it or in the variables can't be.
+    pub fn load(file: Option<&Path>, environment: &Environment, scope: Scope) -> Result<Loaded, ConfigError> {
+        let mut draft = Draft::default();
+        let file = match file {
+            Some(path) => Some((path.to_owned(), read(path).map_err(|source| unreadable(path, source))?)),
+            None => default_file(environment, scope).map(read_if_there).transpose()?.flatten(),
+        };
+        if let Some((path, text)) = &file {
+            draft.file(path, text);
+        }
+        draft.environment(environment);
+        draft.compare();
+        let Draft { mut config, mut problems, .. } = draft;
+        if !problems.is_empty() {
+            problems.sort_by(|left, right| left.place.cmp(&right.place));
+            return Err(ConfigError::Invalid(problems));
+        }
+        let mut warnings = Vec::new();
+        take_credential(&mut config.auth, environment, &mut warnings);
+        let secrets = [&config.auth.token_file, &config.auth.password_file];
+        warnings.extend(secrets.into_iter().flatten().filter_map(|path| secret_file::warning(path)));
+        Ok(Loaded { config, file: file.map(|(path, _)| path), warnings })
+    }
+}
+
+/// The token that systemd hands over is used when nothing else is configured.
+fn take_credential(auth: &mut AuthConfig, environment: &Environment, warnings: &mut Vec<String>) {
+    let Some(path) = environment.directory("CREDENTIALS_DIRECTORY").map(|dir| dir.join(TOKEN_CREDENTIAL)) else { return };
+    if !path.is_file() {
+        return;
+    }
+    if auth.token_file.is_none() && auth.email.is_none() {
+        auth.token_file = Some(path);
+    } else {
+        warnings.push(format!(
+            "the credential {TOKEN_CREDENTIAL} is not used, because [auth] names another way to sign in; remove the one or the other"
+        ));
+    }
+}
+
+fn read_if_there(path: PathBuf) -> Result<Option<(PathBuf, String)>, ConfigError> {
+    match read(&path) {
+        Ok(text) => Ok(Some((path, text))),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(unreadable(&path, source)),
+    }
+}
+
+fn read(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(MAX_FILE.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(io::Error::other("it is larger than 1 MiB and thus no configuration"));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+        let line = valid.filter(|byte| **byte == b'\n').count().saturating_add(1);
+        io::Error::other(format!("line {line} is not valid UTF-8"))
+    })
+}
+
+fn unreadable(path: &Path, source: io::Error) -> ConfigError {
+    ConfigError::Read { path: path.to_owned(), source }
+}

@@ -1,0 +1,8 @@
+//! What the daemon owes to the system that runs it, and what it gets from there.
+
+pub mod activation;
+pub mod log;
+pub mod notify;
+mod signals;
+
+pub use self::signals::{Signal, Signals};

@@ -1,0 +1,93 @@
+//! Signals as a stream.
+
+use std::io;
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// SIGTERM, SIGINT, or Ctrl-C on Windows: stop cleanly.
+    Stop,
+    /// SIGHUP: read the configuration again. Not on Windows.
+    Reload,
+}
+
+/// The signals of this process, from [`Signals::listen`] on.
+#[derive(Debug)]
+pub struct Signals {
+    #[cfg(unix)]
+    streams: [(Signal, tokio::signal::unix::Signal); 3],
+    #[cfg(not(unix))]
+    ctrl_c: tokio::signal::windows::CtrlC,
+}
+
+#[cfg(unix)]
+impl Signals {
+    /// Takes the signals over; their default actions no longer happen. Needs a tokio runtime with its I/O driver.
+    ///
+    /// # Errors
+    /// When the system refuses a handler.
+    pub fn listen() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let stream = |wish, kind| Ok::<_, io::Error>((wish, signal(kind)?));
+        let streams = [
+            stream(Signal::Stop, SignalKind::terminate())?,
+            stream(Signal::Stop, SignalKind::interrupt())?,
+            stream(Signal::Reload, SignalKind::hangup())?,
+        ];
+        Ok(Self { streams })
+    }
+
+    /// The next signal. May be dropped and called again without losing one. Several of a kind may count as one, as always with signals.
+    pub async fn next(&mut self) -> Signal {
+        std::future::poll_fn(|context| {
+            for (wish, stream) in &mut self.streams {
+                if stream.poll_recv(context).is_ready() {
+                    return std::task::Poll::Ready(*wish);
+                }
+            }
+            std::task::Poll::Pending
+        })
+        .await
+    }
+}
+
+#[cfg(not(unix))]
+impl Signals {
+    /// Takes Ctrl-C over.
+    ///
+    /// # Errors
+    /// When the system refuses a handler.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self { ctrl_c: tokio::signal::windows::ctrl_c()? })
+    }
+
+    /// The next signal. May be dropped and called again without losing one.
+    pub async fn next(&mut self) -> Signal {
+        // None: no more can come, and so this never ends.
+        match self.ctrl_c.recv().await {
+            Some(()) => Signal::Stop,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn raise(signal: &str) {
+        let status = std::process::Command::new("kill").args([signal, &std::process::id().to_string()]).status();
+        assert!(status.expect("kill").success());
+    }
+
+    #[tokio::test]
+    async fn a_hangup_asks_for_a_reload_and_an_interrupt_or_a_termination_for_a_stop() {
+        let mut signals = Signals::listen().expect("signals");
+        for (name, wish) in [("-HUP", Signal::Reload), ("-INT", Signal::Stop), ("-TERM", Signal::Stop), ("-HUP", Signal::Reload)]
+        {
+            raise(name);
+            let heard = tokio::time::timeout(std::time::Duration::from_secs(10), signals.next()).await;
+            assert_eq!(heard.ok(), Some(wish), "{name}");
+        }
+    }
+}
