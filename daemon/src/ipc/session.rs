@@ -85,6 +85,13 @@ pub(super) struct Session<T> {
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
+/// What the socket took of a chunk of events.
+enum Sent {
+    All(Step),
+    Part,
+    Nothing,
+}
+
 struct Finished {
     line: Vec<u8>,
     calls: usize,
@@ -311,26 +318,32 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                     }
                 }
             }
-            let step = EVENTS.with_borrow_mut(|chunk| {
+            let sent = EVENTS.with_borrow_mut(|chunk| {
                 chunk.clear();
                 let step = subscription.fill(chunk);
                 if chunk.is_empty() {
-                    return Ok::<_, io::Error>(step);
+                    return Ok::<_, io::Error>(Sent::All(step));
                 }
-                moved = true;
-                let written = match Pin::new(&mut self.stream).poll_write(cx, chunk.bytes()) {
-                    Poll::Ready(written) => written?,
-                    Poll::Pending => 0,
+                let (written, is_blocked) = match Pin::new(&mut self.stream).poll_write(cx, chunk.bytes()) {
+                    Poll::Ready(written) => (written?, false),
+                    Poll::Pending => (0, true),
                 };
+                moved |= written > 0;
                 if written < chunk.bytes().len()
                     && let Some((rest, cursor)) = chunk.rest(written)
                 {
                     self.out.extend_from_slice(rest);
                     subscription.rewind(cursor);
-                    return Ok(Step::More);
+                    return Ok(if is_blocked { Sent::Nothing } else { Sent::Part });
                 }
-                Ok(step)
+                Ok(Sent::All(step))
             })?;
+            let step = match sent {
+                Sent::All(step) => step,
+                Sent::Part => continue,
+                // The socket wakes the connection.
+                Sent::Nothing => break,
+            };
             match step {
                 Step::More => {}
                 Step::Idle if subscription.sleep(cx.waker()) => break,
