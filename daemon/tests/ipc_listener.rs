@@ -243,4 +243,15 @@ async fn other_users_have_the_roles_that_access_and_the_sockets_group_give_them(
     ] {
         assert_eq!(as_user(&path, user, method).await, expected, "{user} {method}");
     }
+    // One connection too many for a user leaves the others alone.
+    let path = directory.path().join("full");
+    let limits = Limits { connections_per_user: 0, ..Limits::default() };
+    let access = AccessLists { admins: vec!["6003".to_owned()], ..AccessLists::default() };
+    let listener = bind(BindOptions { access, limits, ..BindOptions::new(&path) }).await.expect("bound");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let (calls, _calls) = mpsc::channel(1);
+    let (_stop, stopped) = watch::channel(false);
+    tokio::spawn(serve(listener, daemon.clone(), calls, daemon.fanout.clone(), stopped));
+    assert_eq!(as_user(&path, 6003, "hello").await, "busy");
+    assert_eq!(as_user(&path, 0, "hello").await, "admin");
 }

@@ -10,6 +10,7 @@
 
 mod access;
 mod dispatch;
+mod door;
 mod fanout;
 mod later;
 mod limits;

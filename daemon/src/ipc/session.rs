@@ -366,7 +366,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let discards = matches!(self.stage, Stage::Lingering { .. });
         // Lines that were not taken yet are the reason to read no further.
-        if !discards && !(self.stage == Stage::Open && self.may_take()) {
+        let takes = self.stage == Stage::Open && self.may_take();
+        if !discards && !takes {
             return Ok(false);
         }
         INPUT.with_borrow_mut(|input| {
