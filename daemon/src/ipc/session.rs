@@ -3,6 +3,8 @@
 //! The whole connection is one task that moves on with whatever is ready: finished answers, lines, the socket. It keeps no buffers while
 //! it is idle.
 
+mod events;
+
 use std::cell::RefCell;
 use std::future::{Future as _, poll_fn};
 use std::io;
@@ -22,11 +24,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
+use super::batch;
 use super::dispatch::{Caller, Server};
-use super::fanout::{Chunk, Page, Step};
-use super::later::{Later, Part, error_line, join};
+use super::fanout::Page;
+use super::later::{Later, error_line};
 use super::listener::stopped;
-use super::reads::replay;
 
 /// With this many bytes of answers waiting, no more lines are taken.
 const MUCH_OUTPUT: usize = 256 * 1024;
@@ -46,8 +48,6 @@ const LINGER: Duration = Duration::from_secs(1);
 thread_local! {
     /// One read buffer for all connections of a thread: it is empty again before anything else runs.
     static INPUT: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
-    /// One chunk of events for all connections of a thread, likewise.
-    static EVENTS: RefCell<Chunk> = RefCell::new(Chunk::default());
 }
 
 /// What becomes of the connection.
@@ -83,13 +83,6 @@ pub(super) struct Session<T> {
     replay: Option<BoxFuture<'static, Result<Page, Error>>>,
     garbage: u32,
     alarm: Option<Pin<Box<Sleep>>>,
-}
-
-/// What the socket took of a chunk of events.
-enum Sent {
-    All(Step),
-    Part,
-    Nothing,
 }
 
 struct Finished {
@@ -227,7 +220,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                     }
                 }
                 Ok(Ok(Incoming::Batch(calls))) => {
-                    if let Some(later) = batch(&mut self.caller, calls, &mut self.out) {
+                    if let Some(later) = batch::run(&mut self.caller, calls, &mut self.out) {
                         let Later { line, calls, opens_subscription } = later;
                         self.in_flight += calls;
                         self.events_held |= opens_subscription;
@@ -298,71 +291,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         Ok(moved)
     }
 
-    /// Writes events straight from the ring, as long as nothing else waits. What the socket does not take stays in the ring, but for the
-    /// rest of a few lines.
-    fn poll_events(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let mut moved = false;
-        while self.out.is_empty() && !self.events_held && self.stage == Stage::Open {
-            let Some(subscription) = &mut self.caller.subscription else {
-                self.replay = None;
-                break;
-            };
-            if let Some(Poll::Ready(page)) = self.replay.as_mut().map(|replay| replay.poll_unpin(cx)) {
-                self.replay = None;
-                match page {
-                    Ok(page) => subscription.take_page(page),
-                    Err(error) => {
-                        tracing::info!(%error, "a subscriber must resume: the durable feed can't be read from where it stands");
-                        self.stage = Stage::Finishing { linger: true };
-                        return Ok(true);
-                    }
-                }
-            }
-            let sent = EVENTS.with_borrow_mut(|chunk| {
-                chunk.clear();
-                let step = subscription.fill(chunk);
-                if chunk.is_empty() {
-                    return Ok::<_, io::Error>(Sent::All(step));
-                }
-                let (written, is_blocked) = match Pin::new(&mut self.stream).poll_write(cx, chunk.bytes()) {
-                    Poll::Ready(written) => (written?, false),
-                    Poll::Pending => (0, true),
-                };
-                moved |= written > 0;
-                if written < chunk.bytes().len()
-                    && let Some((rest, cursor)) = chunk.rest(written)
-                {
-                    self.out.extend_from_slice(rest);
-                    subscription.rewind(cursor);
-                    return Ok(if is_blocked { Sent::Nothing } else { Sent::Part });
-                }
-                Ok(Sent::All(step))
-            })?;
-            let step = match sent {
-                Sent::All(step) => step,
-                Sent::Part => continue,
-                // The socket wakes the connection.
-                Sent::Nothing => break,
-            };
-            match step {
-                Step::More => {}
-                Step::Idle if subscription.sleep(cx.waker()) => break,
-                Step::Idle => {}
-                Step::Replay { since } if self.replay.is_none() => {
-                    let server = Arc::clone(&self.caller.server);
-                    self.replay = Some(replay(server, since, subscription.filter().clone()).boxed());
-                }
-                Step::Replay { .. } if subscription.sleep(cx.waker()) => break,
-                Step::Replay { .. } => {}
-                Step::FeedChanged => {
-                    self.stage = Stage::Finishing { linger: true };
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(moved)
-    }
-
     fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let discards = matches!(self.stage, Stage::Lingering { .. });
         // Lines that were not taken yet are the reason to read no further.
@@ -413,39 +341,4 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         }
         alarm.as_mut().poll(cx).is_ready()
     }
-}
-
-/// Carries the calls of a batch out. Its answer is appended to `out`, or comes later.
-fn batch(caller: &mut Caller, calls: Vec<Result<codec::Call<'_>, Refused>>, out: &mut Vec<u8>) -> Option<Later> {
-    let mut parts = Vec::with_capacity(calls.len());
-    let mut waiting = 0;
-    let mut opens_subscription = false;
-    for call in calls {
-        let mut line = Vec::new();
-        parts.push(match call {
-            Err(Refused { id, error }) => Part::Now(error_line(Some(&id), &error)),
-            Ok(call) => {
-                opens_subscription |= call.method == "subscribe";
-                match caller.call(call, &mut line) {
-                    None => Part::Now(line),
-                    Some(later) => {
-                        waiting += 1;
-                        Part::Later(later)
-                    }
-                }
-            }
-        });
-    }
-    if waiting > 0 {
-        let line = join(parts, caller.server.limits.in_flight).boxed();
-        return Some(Later { line, calls: waiting, opens_subscription });
-    }
-    codec::write_batch(
-        out,
-        parts.iter().filter_map(|part| match part {
-            Part::Now(line) if !line.is_empty() => Some(line.as_slice()),
-            _ => None,
-        }),
-    );
-    None
 }
