@@ -394,3 +394,36 @@ async fn resumes_under_load_give_the_same_fold_as_the_whole_feed() {
     }
     assert!(*house.daemon.pages.lock().unwrap() > 0);
 }
+
+#[tokio::test]
+async fn a_slow_reader_is_spared_statuses_that_are_out_of_date_also_while_the_ring_holds_them() {
+    let (house, mut slow) = stalled_house(1 << 24).await;
+    let rounds = 5000;
+    for round in 1..=rounds {
+        house.daemon.publish_status(|status| status.server.reconnects = round);
+        house.daemon.fanout.publish(&progress(round));
+        if round % 10 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    let (mut statuses, mut newest_status, mut newest_progress) = (0, 0, 0);
+    while newest_status < rounds || newest_progress < rounds {
+        let event = slow.event().await;
+        match event["channel"].as_str().unwrap() {
+            "status" => (newest_status, statuses) = (event["status"]["server"]["reconnects"].as_u64().unwrap(), statuses + 1),
+            "progress" => newest_progress = event["done"].as_u64().unwrap(),
+            other => panic!("{other}: nothing has left the ring"),
+        }
+    }
+    assert!(statuses < rounds / 2, "{statuses} statuses for a slow reader");
+}
+
+#[tokio::test]
+async fn a_subscriber_that_the_durable_feed_does_not_bring_further_is_closed_to_resume() {
+    let house = House::open().await;
+    let mut client = house.connect().await;
+    client.call("subscribe", json!({"channels": ["change"]})).await;
+    // Published, and never stored.
+    house.daemon.fanout.publish_changes(&changes(5..=6));
+    client.expect_end().await;
+}
