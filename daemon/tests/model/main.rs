@@ -71,7 +71,8 @@ fn carry_out(sim: &mut Sim, op: &Op) {
         Op::Delete(n) => sim.push("end_user", json!({"id": id(1, n), "is_deleted": 1})),
         Op::Interact(n, parent) => {
             let link = json!({"id": id(1, parent)});
-            let entity = json!({"id": id(2, n), "type": "call", "title": n, "description": "d", "date": "2026-01-01", "clientUser": link});
+            let entity =
+                json!({"id": id(2, n), "type": "call", "title": n, "description": "d", "date": "2026-01-01", "clientUser": link});
             sim.push("interactions", entity);
         }
         Op::Poison(n) => sim.push("end_user", json!({"id": id(3, n), "email": format!("p{n}@example.com"), "poison": true})),

@@ -274,15 +274,24 @@ impl Sim {
                 Effect::Snapshot(status) => {
                     if status.status == StatusWord::Synced {
                         let outbox = status.outbox;
-                        assert_eq!(outbox.pending + outbox.sent + outbox.in_doubt + outbox.acked, 0, "synced with changes on their way");
+                        assert_eq!(
+                            outbox.pending + outbox.sent + outbox.in_doubt + outbox.acked,
+                            0,
+                            "synced with changes on their way"
+                        );
                         assert!(status.has_synced, "synced before the first sync was done");
-                        assert!(self.session.is_some_and(|(_, up)| up) || status.server.transport.is_some(), "synced without a connection");
+                        assert!(
+                            self.session.is_some_and(|(_, up)| up) || status.server.transport.is_some(),
+                            "synced without a connection"
+                        );
                     }
                     self.status = Some(Status::clone(&status));
                 }
                 Effect::Reply(_, Err(_)) => self.refused += 1,
                 // A token that was refused is followed by a new one.
-                Effect::Login => self.later(1_000, Event::Client(Input::LoginFailed(aesyncd::engine::input::LoginFailure::NoCredentials))),
+                Effect::Login => {
+                    self.later(1_000, Event::Client(Input::LoginFailed(aesyncd::engine::input::LoginFailure::NoCredentials)))
+                }
                 _ => {}
             }
         }
