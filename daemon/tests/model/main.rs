@@ -120,7 +120,7 @@ fn cases() -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, max_shrink_iters: 20_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, max_shrink_iters: 2_000, max_shrink_time: 60_000, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_the_invariants_hold_once_it_is_quiet(chance in any::<u64>(), ops in prop::collection::vec(op(), 1..200)) {
