@@ -9,10 +9,10 @@ use crate::cmd;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done                        4  sign-in needed: aectl login
-  1  the daemon refused or failed  5  timed out
-  2  wrong usage                 6  permission denied
-  3  no daemon there             10, 11, 12  see `aectl status --exit-code`
+  0  done                           4  sign-in needed: aectl login
+  1  the daemon refused or failed   5  timed out
+  2  wrong usage                    6  permission denied
+  3  no daemon there                10, 11, 12  see `aectl status --help`
 
 Examples:
   aectl status                              how things are, and what to do next
@@ -30,7 +30,7 @@ pub(crate) struct Args {
     /// Print the daemon's result itself, as one JSON document (streams: one a line)
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
-    /// When to colour the output
+    /// When to colour the output: auto is on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", help_heading = "Global options")]
     pub(crate) color: ColorChoice,
     /// How long to wait for an answer, such as 500ms, 10s or 5min
@@ -43,7 +43,6 @@ pub(crate) struct Args {
 /// When to colour.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ColorChoice {
-    /// On a terminal, unless NO_COLOR is set
     #[default]
     Auto,
     Always,

@@ -40,9 +40,11 @@ impl Context {
     }
 
     pub(crate) fn connect(&self) -> Result<Client, Failure> {
-        let mut client = Client::connect(&self.socket_path()?)?;
-        client.set_timeout(self.patience(LOCAL));
-        Ok(client)
+        self.connect_within(LOCAL)
+    }
+
+    fn connect_within(&self, usual: Duration) -> Result<Client, Failure> {
+        Ok(Client::connect_within(&self.socket_path()?, self.patience(usual.min(LOCAL)))?)
     }
 
     /// `--timeout`, or what the command thinks right.
@@ -77,7 +79,7 @@ impl Context {
 
     /// Calls a method on a connection of its own.
     pub(crate) fn fetch<M: Method>(&self, params: &M, usual: Duration) -> Result<Box<RawValue>, Failure> {
-        fetch_from(&mut self.connect()?, M::NAME, params, self.patience(usual))
+        fetch_from(&mut self.connect_within(usual)?, M::NAME, params, self.patience(usual))
     }
 }
 

@@ -7,7 +7,7 @@ use aesync_protocol::client::ClientError;
 use aesync_protocol::event::Progress;
 use aesync_protocol::request::{Method, Subscribe};
 use aesync_protocol::{Channel, Event};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
 use serde_json::value::RawValue;
 
 use crate::context::Context;
@@ -70,16 +70,10 @@ impl Bars {
                 bar
             }
         };
-        let template = match progress.total {
-            Some(total) => {
-                bar.set_length(total);
-                "{prefix:24} {bar:24} {human_pos}/{human_len}  {per_sec:.dim}  {eta:.dim}"
-            }
-            None => "{prefix:24} {human_pos}  {per_sec:.dim}",
-        };
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style.progress_chars("━╸─"));
+        if let Some(total) = progress.total {
+            bar.set_length(total);
         }
+        bar.set_style(style(progress.total.is_some()));
         bar.set_position(progress.done);
     }
 
@@ -89,4 +83,19 @@ impl Bars {
             bar.finish_and_clear();
         }
     }
+}
+
+/// How a bar looks; without a total it is only a count.
+pub(crate) fn style(counts_down: bool) -> ProgressStyle {
+    let template = if counts_down {
+        "{prefix:24} {bar:24} {human_pos}/{human_len}  {rate:.dim}  {eta:.dim}"
+    } else {
+        "{prefix:24} {human_pos}  {rate:.dim}"
+    };
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        })
+        .progress_chars("━╸─")
 }

@@ -1,9 +1,218 @@
 //! aesyncd: the local sync daemon for AdminEngine.
+//!
+//! One connection to the server, the durable sync state, and a local socket for every application of the machine. `ARCHITECTURE.md`
+//! beside the sources is the map; [`Daemon::start`] is the program.
 
 pub mod args;
 pub mod config;
+pub mod driver;
 pub mod engine;
 pub mod ipc;
 pub mod server;
 pub mod service;
+
 pub mod store;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aesync_protocol::response::Reloaded;
+use aesync_protocol::{Error, Status, Timestamp};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use config::Config;
+use driver::{Control, Driver, DriverError, Parts, Reload};
+use server::{Rest, RestOptions, ServerUrl};
+use store::Store;
+
+/// How long the loop may take to show that it turns.
+const ALIVE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Why the daemon could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration names something that can't be used.
+    #[error("{0}")]
+    Config(String),
+    /// The state directory.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    /// The local socket.
+    #[error(transparent)]
+    Bind(#[from] ipc::BindError),
+    /// The state.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// Waiting for the disk.
+    #[error("opening the store: its thread stopped; this is a defect, please report it")]
+    Opening,
+}
+
+impl StartError {
+    /// Whether it is the configuration that has to be corrected (exit code 78).
+    #[must_use]
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Config(_))
+    }
+}
+
+/// What a daemon is started with beside its configuration.
+pub struct StartOptions {
+    /// Where the state is kept.
+    pub state_dir: PathBuf,
+    /// Where local applications connect.
+    pub socket: PathBuf,
+    /// A listening socket that was handed over; `socket` then only names it.
+    #[cfg(unix)]
+    pub inherited: Option<std::os::fd::OwnedFd>,
+    /// The instance's name.
+    pub instance: String,
+    /// Reads the configuration again.
+    pub reload: Reload,
+    /// Puts another log filter in force.
+    pub log_filter: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+impl StartOptions {
+    /// A daemon whose configuration never changes.
+    #[must_use]
+    pub fn new(state_dir: impl Into<PathBuf>, socket: impl Into<PathBuf>) -> Self {
+        Self {
+            state_dir: state_dir.into(),
+            socket: socket.into(),
+            #[cfg(unix)]
+            inherited: None,
+            instance: "default".to_owned(),
+            reload: Box::new(|| Err("this daemon was started without a configuration file".to_owned())),
+            log_filter: Box::new(|_| {}),
+        }
+    }
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    socket: PathBuf,
+    stop: Arc<watch::Sender<bool>>,
+    controls: mpsc::Sender<Control>,
+    status: watch::Receiver<Arc<Status>>,
+    driver: JoinHandle<()>,
+    ipc: JoinHandle<()>,
+}
+
+impl Daemon {
+    /// Opens the store, binds the socket and starts to work; once this returns, applications can connect.
+    ///
+    /// # Errors
+    /// When the state directory, the socket or what the configuration names can't be used.
+    pub async fn start(config: Config, options: StartOptions) -> Result<Self, StartError> {
+        let (server, rest) = connect_options(&config)?;
+        let dir = options.state_dir.clone();
+        let store_options = store::Options { cache_bytes: config.state.cache, now: wall() };
+        let opened = tokio::task::spawn_blocking(move || Store::open(&dir, store_options)).await;
+        let (store, findings) = opened.map_err(|_| StartError::Opening)??;
+
+        let mut bind = ipc::BindOptions::new(&options.socket);
+        #[cfg(unix)]
+        {
+            bind.inherited = options.inherited;
+        }
+        bind.access = ipc::AccessLists {
+            observers: config.access.observers.clone(),
+            operators: config.access.operators.clone(),
+            admins: config.access.admins.clone(),
+        };
+        bind.limits.connections = config.ipc.max_connections;
+        bind.limits.message = config.ipc.max_message;
+        let listener = ipc::bind(bind).await?;
+
+        let stop = Arc::new(watch::channel(false).0);
+        let parts = Parts {
+            config,
+            instance: options.instance,
+            reload: options.reload,
+            log_filter: options.log_filter,
+            store,
+            findings,
+            server,
+            rest,
+            stop: Arc::clone(&stop),
+        };
+        let (driver, handles) = Driver::new(parts, &options.state_dir)?;
+        let ipc = tokio::spawn(ipc::serve(listener, handles.source, handles.calls, handles.fanout, stop.subscribe()));
+        let driver = tokio::spawn(driver.run());
+        Ok(Self { socket: options.socket, stop, controls: handles.controls, status: handles.status, driver, ipc })
+    }
+
+    /// Where applications connect.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The status now, and those to come.
+    #[must_use]
+    pub fn status(&self) -> watch::Receiver<Arc<Status>> {
+        self.status.clone()
+    }
+
+    /// Whether the loop turns: what the watchdog is fed by.
+    pub async fn is_alive(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        let asked = async { self.controls.send(Control::Alive(answer)).await.is_ok() && answered.await.is_ok() };
+        tokio::time::timeout(ALIVE_WITHIN, asked).await.unwrap_or(false)
+    }
+
+    /// Reads the configuration again.
+    ///
+    /// # Errors
+    /// When it is wrong; the old one stays in force.
+    pub async fn reload(&self) -> Result<Reloaded, Error> {
+        let (answer, answered) = oneshot::channel();
+        let stopping = || Error::new(aesync_protocol::ErrorCode::Busy, "the daemon is stopping");
+        self.controls.send(Control::Reload(answer)).await.map_err(|_| stopping())?;
+        answered.await.map_err(|_| stopping())?
+    }
+
+    /// Waits until an application stopped it.
+    pub async fn stopped(&mut self) {
+        let mut stop = self.stop.subscribe();
+        let by_call = async { stop.wait_for(|stop| *stop).await.is_ok() };
+        tokio::select! {
+            _ = by_call => {}
+            // Neither ends by itself; if one does, the daemon is of no more use.
+            _ = &mut self.driver => {}
+            _ = &mut self.ipc => {}
+        }
+    }
+
+    /// Stops: pending answers are written, what is queued stays queued, the store is closed.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        for (what, task) in [("the local socket", self.ipc), ("the driver", self.driver)] {
+            if !task.is_finished() && task.await.is_err() {
+                tracing::error!("{what} had panicked");
+            }
+        }
+    }
+}
+
+/// What the server is reached by; nothing while no server is configured.
+fn connect_options(config: &Config) -> Result<(Option<ServerUrl>, Option<Rest>), StartError> {
+    let Some(url) = &config.server.url else { return Ok((None, None)) };
+    let server = ServerUrl::parse(url).map_err(|error| StartError::Config(format!("server.url: {error}")))?;
+    let mut options = RestOptions::new(server.clone());
+    options.ca_file.clone_from(&config.server.ca_file);
+    options.secret_fields.clone_from(&config.replica.secret_fields);
+    options.timeouts.request = config.tuning.request_timeout;
+    options.timeouts.pull_headers = config.tuning.request_timeout;
+    let rest = Rest::new(options).map_err(|error| StartError::Config(format!("server: {error}")))?;
+    Ok((Some(server), Some(rest)))
+}
+
+fn wall() -> Timestamp {
+    let millis = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+}

@@ -158,8 +158,8 @@ async fn a_line_over_the_limit_gets_an_error_and_the_connection_ends() {
     client.send(&longest).await;
     assert_eq!(client.json().await["id"], 1);
     // The writer is still writing when it is refused, and reads the reason all the same.
-    let written = client.stream.get_mut().write_all(&vec![b'x'; 3_000_000]);
-    in_time("a long write", written).await.expect("the daemon reads on");
+    let long = vec![b'x'; 3_000_000];
+    in_time("a long write", client.stream.get_mut().write_all(&long)).await.expect("the daemon reads on");
     let answer = client.json().await;
     assert_eq!((&answer["id"], code(&answer["error"])), (&Value::Null, "too_large"));
     assert!(answer["error"]["message"].as_str().unwrap().contains("1000 bytes"), "{answer}");

@@ -54,9 +54,17 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotRunning`], [`ClientError::PermissionDenied`], or what else the connection failed with.
     pub fn connect(path: &Path) -> Result<Self, ClientError> {
-        let transport = Transport::connect(path, Instant::now() + DEFAULT_TIMEOUT)
-            .map_err(|source| ClientError::from_connect(path, source))?;
-        Ok(Self { transport, lines: LineBuffer::new(MAX_ANSWER), path: path.to_owned(), timeout: DEFAULT_TIMEOUT, last_id: 0 })
+        Self::connect_within(path, DEFAULT_TIMEOUT)
+    }
+
+    /// Connects, and lets that and each [`call`](Self::call) take `timeout`.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_within(path: &Path, timeout: Duration) -> Result<Self, ClientError> {
+        let transport = Transport::connect(path, Instant::now().checked_add(timeout))
+            .map_err(|source| ClientError::from_connect(path, timeout, source))?;
+        Ok(Self { transport, lines: LineBuffer::new(MAX_ANSWER), path: path.to_owned(), timeout, last_id: 0 })
     }
 
     /// How long each [`call`](Self::call) may take from now on.

@@ -30,3 +30,8 @@ pub use time::Timestamp;
 
 /// The protocol version that this crate speaks.
 pub const PROTOCOL: u32 = 1;
+
+/// Compiles the README's example.
+#[cfg(all(doctest, feature = "client"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

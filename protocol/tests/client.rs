@@ -178,6 +178,19 @@ fn a_full_queue_is_knocked_at_again_until_there_is_room() {
     room.join().expect("the daemon's side");
 }
 
+#[test]
+fn a_queue_that_stays_full_is_given_up_at_the_deadline() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("s");
+    let _socket = nix_listener(&path);
+    let mut waiting = Vec::new();
+    while let Some(stream) = try_connect(&path) {
+        waiting.push(stream);
+    }
+    let error = Client::connect_within(&path, Duration::from_millis(30)).expect_err("no room");
+    assert!(matches!(error, ClientError::Timeout { .. }), "{error:?}");
+}
+
 /// A listener with the shortest queue there is.
 fn nix_listener(path: &Path) -> UnixListener {
     use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};

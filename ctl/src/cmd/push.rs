@@ -12,7 +12,7 @@ use std::time::Duration;
 use aesync_protocol::client::ClientError;
 use aesync_protocol::request::{Method as _, Push, PushWait};
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -166,11 +166,7 @@ fn progress_bar(total: u64, parts: usize) -> ProgressBar {
     if parts < 2 || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let bar = ProgressBar::new(total).with_prefix("push");
-    match ProgressStyle::with_template("{prefix} {bar:24} {human_pos}/{human_len}  {per_sec:.dim}  {eta:.dim}") {
-        Ok(style) => bar.with_style(style.progress_chars("━╸─")),
-        Err(_) => bar,
-    }
+    ProgressBar::new(total).with_prefix("push").with_style(crate::progress::style(true))
 }
 
 /// A duration as people write it.

@@ -96,7 +96,7 @@ fn text(status: &Status, format: Format, view: &View) -> String {
     match format {
         Format::Plain => report::report(status, view),
         Format::Waybar => bar::waybar(status, view),
-        Format::I3 => bar::i3(status, view),
+        Format::I3 => bar::i3(status),
         Format::Prompt => bar::prompt(status, view),
     }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
@@ -15,7 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep};
 
 /// A websocket close frame with status 1000, as `io.close()` of the real server sends it.
-const CLOSE_FRAME: [u8; 4] = [0x88, 0x02, 0x03, 0xe8];
+const CLOSE_FRAME: &[u8] = &[0x88, 0x02, 0x03, 0xe8];
+/// A websocket text frame that holds an engine.io message, whose socket.io packet type does not exist.
+const MALFORMED_FRAME: &[u8] = b"\x81\x0249";
 
 /// A handle on one TCP connection; every request on it carries a clone.
 #[derive(Clone, Debug)]
@@ -25,7 +27,6 @@ pub(crate) struct Connection(Arc<Shared>);
 struct Shared {
     severed: AtomicBool,
     stalled: AtomicBool,
-    closing: AtomicBool,
     activity: Mutex<Activity>,
 }
 
@@ -33,10 +34,13 @@ struct Shared {
 struct Activity {
     upgraded: bool,
     in_flight: usize,
-    /// When the last request was answered; `None` before the first.
+    /// When the last bytes of an answer left; `None` before the first answer and while the client does not read.
     idle_since: Option<Instant>,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// Bytes to be sent past the server's own code.
+    injected: &'static [u8],
+    sever_then: bool,
 }
 
 /// Keeps a connection from counting as idle.
@@ -61,7 +65,19 @@ impl Connection {
 
     /// Sends a websocket close frame and nothing else, then ends the connection.
     pub(crate) fn close_websocket(&self) {
-        self.0.closing.store(true, Ordering::SeqCst);
+        self.inject(CLOSE_FRAME, true);
+    }
+
+    /// Sends a frame that no client can parse; the connection stays open.
+    pub(crate) fn send_malformed(&self) {
+        self.inject(MALFORMED_FRAME, false);
+    }
+
+    fn inject(&self, bytes: &'static [u8], sever_then: bool) {
+        let mut activity = self.activity();
+        activity.injected = bytes;
+        activity.sever_then = sever_then;
+        drop(activity);
         self.wake();
     }
 
@@ -88,10 +104,6 @@ impl Connection {
 
     fn is_stalled(&self) -> bool {
         self.0.stalled.load(Ordering::SeqCst)
-    }
-
-    fn is_closing(&self) -> bool {
-        self.0.closing.load(Ordering::SeqCst)
     }
 
     fn activity(&self) -> MutexGuard<'_, Activity> {
@@ -135,7 +147,7 @@ impl Listener for Port {
             tracing::debug!(%peer, %error, "a connection could not be set to send at once");
         }
         let idle = Box::pin(tokio::time::sleep(self.keep_alive));
-        (Stream { tcp, connection: Connection::new(), keep_alive: self.keep_alive, idle, close_sent: 0 }, peer)
+        (Stream { tcp, connection: Connection::new(), keep_alive: self.keep_alive, idle }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -155,7 +167,6 @@ pub(crate) struct Stream {
     connection: Connection,
     keep_alive: Duration,
     idle: Pin<Box<Sleep>>,
-    close_sent: usize,
 }
 
 impl Stream {
@@ -173,16 +184,23 @@ impl Stream {
         self.idle.as_mut().poll(cx)
     }
 
-    fn poll_close_frame(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        while let Some(rest) = CLOSE_FRAME.get(self.close_sent..).filter(|rest| !rest.is_empty()) {
-            match Pin::new(&mut self.tcp).poll_write(cx, rest) {
-                Poll::Ready(Ok(sent)) => self.close_sent += sent,
-                Poll::Ready(Err(error)) => return Poll::Ready(error),
-                Poll::Pending => return Poll::Pending,
+    /// Sends what was injected; ready when nothing is left.
+    fn poll_injected(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let (injected, sever_then) = {
+                let activity = self.connection.activity();
+                (activity.injected, activity.sever_then)
+            };
+            if injected.is_empty() {
+                if sever_then {
+                    self.connection.sever();
+                    return Poll::Ready(Err(cut()));
+                }
+                return Poll::Ready(Ok(()));
             }
+            let sent = ready!(Pin::new(&mut self.tcp).poll_write(cx, injected))?;
+            self.connection.activity().injected = injected.get(sent..).unwrap_or_default();
         }
-        self.connection.sever();
-        Poll::Ready(cut())
     }
 }
 
@@ -200,9 +218,7 @@ impl AsyncRead for Stream {
         if this.connection.is_stalled() {
             return Poll::Pending;
         }
-        if this.connection.is_closing() {
-            return this.poll_close_frame(cx).map(Err);
-        }
+        ready!(this.poll_injected(cx))?;
         if let Poll::Ready(read) = Pin::new(&mut this.tcp).poll_read(cx, buf) {
             return Poll::Ready(read);
         }
@@ -218,16 +234,12 @@ impl AsyncWrite for Stream {
         if this.connection.is_severed() {
             return Poll::Ready(Err(cut()));
         }
-        if this.connection.is_stalled() || this.connection.is_closing() {
+        if this.connection.is_stalled() || this.connection.activity().sever_then {
             return Poll::Pending;
         }
         let written = Pin::new(&mut this.tcp).poll_write(cx, buf);
-        let mut activity = this.connection.activity();
-        if activity.idle_since.is_some() {
-            // A long answer to a slow reader is no idle time.
-            activity.idle_since = Some(Instant::now());
-        }
-        drop(activity);
+        // An answer that waits for a slow reader is no idle time.
+        this.connection.activity().idle_since = written.is_ready().then(Instant::now);
         written
     }
 

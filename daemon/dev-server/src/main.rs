@@ -5,7 +5,7 @@ mod args;
 use std::io::Write;
 use std::sync::Arc;
 
-use adminengine_dev::{DevServer, Latency, Options, Rule, World, schema};
+use adminengine_dev::{DevServer, Latency, Options, World, schema};
 use anyhow::Context;
 use clap::Parser;
 use serde_json::json;
@@ -23,7 +23,7 @@ fn main() -> anyhow::Result<()> {
         settings.microseconds = args.microseconds;
     });
     for fault in &args.faults {
-        world.faults().add(Rule::clone(fault));
+        world.faults().add(fault.clone());
     }
     let tenant = add_customer(&world, &args)?;
     let mut options = Options::new(Arc::clone(&world));

@@ -1,4 +1,7 @@
 //! The socket.io events.
+//!
+//! One difference from the real server that the library does not let us close: its engine sends the first ping at once
+//! after the opening packet and not only after `pingInterval`.
 
 use std::sync::Arc;
 use std::time::Duration;

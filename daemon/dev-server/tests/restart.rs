@@ -5,10 +5,13 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use adminengine_dev::{DevServer, Latency, Options};
+use adminengine_dev::{DevServer, Fault, Latency, Options};
 use serde_json::json;
 use support::socket::{Frame, Socket};
 use support::{Bench, PUSH, eventually, new_id, user};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn a_stopped_server_closes_its_sockets_at_once_and_frees_its_port() {
@@ -25,6 +28,28 @@ async fn a_stopped_server_closes_its_sockets_at_once_and_frees_its_port() {
         while let Frame::Text(_) = socket.frame().await {}
     }
     assert!(bench.world.sockets().is_empty());
+}
+
+#[tokio::test]
+async fn a_stopped_server_closes_idle_and_busy_connections() {
+    let bench = Bench::start();
+    let (addr, world) = (bench.server.addr(), bench.world.clone());
+    world.faults().next(1, Fault::NeverAnswer);
+    let mut connections = Vec::new();
+    for request in
+        ["", "GET /health HTTP/1.1\r\nhost: x\r\n\r\n", "POST /health HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n"]
+    {
+        let mut tcp = TcpStream::connect(addr).await.unwrap();
+        tcp.write_all(request.as_bytes()).await.unwrap();
+        connections.push(tcp);
+    }
+    eventually("the request is in the log", || !world.requests().is_empty()).await;
+    bench.server.stop();
+    for mut tcp in connections {
+        let ended = timeout(Duration::from_secs(1), tcp.read(&mut [0; 1])).await.expect("closed at once");
+        assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    }
+    assert!(TcpStream::connect(addr).await.is_err(), "nobody listens");
 }
 
 #[tokio::test]

@@ -241,16 +241,26 @@ async fn the_server_can_end_sockets_in_every_way_it_has() {
 }
 
 #[tokio::test]
+async fn a_malformed_frame_leaves_the_socket_open() {
+    let bench = Bench::start();
+    let mut socket = Socket::joined(&bench).await;
+    bench.world.end_sockets(SocketEnd::Malformed, None);
+    assert_eq!(socket.frame().await, Frame::Text("49".into()));
+    assert!(socket.drain().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_stalled_socket_stays_open_and_silent_while_http_works() {
     let bench = Bench::start();
     let mut socket = Socket::joined(&bench).await;
     bench.world.end_sockets(SocketEnd::Stall, None);
     bench.push(json!({ "end_user": [user(&new_id())] })).await;
-    socket.emit_bare("ping").await;
+    socket.emit("sync_status_update", &json!("unread")).await;
     // An engine ping may have been under way before.
     while let Ok(frame) = tokio::time::timeout(Duration::from_millis(200), socket.frame_unanswered()).await {
         assert_eq!(frame, Frame::Text("2".into()));
     }
+    assert!(bench.world.relayed().is_empty());
 }
 
 #[tokio::test]

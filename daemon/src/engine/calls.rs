@@ -8,6 +8,7 @@ use aesync_protocol::response::{EntryState, Pushed, PushedEntry};
 
 use super::durable::Entry;
 use super::effect::{CallId, Reply};
+use super::input::Call;
 
 /// Work that an application asked for; it is done in order, one at a time.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +64,8 @@ impl Job {
 pub struct Calls {
     /// Work to be done.
     pub jobs: VecDeque<Job>,
+    /// Asked while an identity was being taken up; bounded as the jobs are.
+    pub early: Vec<(CallId, Call)>,
     waiting: BTreeMap<CallId, Waiting>,
     by_entry: BTreeMap<u64, Vec<CallId>>,
     /// Pushes that are being enqueued: how they want to be answered.
@@ -140,6 +143,7 @@ impl Calls {
     pub fn hung_up(&mut self, call: CallId) {
         self.remove(call);
         self.jobs.retain(|job| job.call() != call);
+        self.early.retain(|(waiting, _)| *waiting != call);
     }
 
     /// When the next wait is over.

@@ -19,9 +19,11 @@ pub mod identity;
 pub mod input;
 pub mod lane;
 pub mod link;
+pub mod memory;
 pub mod now;
 pub mod puller;
 pub mod pusher;
+pub mod query;
 pub mod rebase;
 pub mod reconcile;
 pub mod resolve;
@@ -157,6 +159,10 @@ impl Engine {
             trim_at: now.mono + TRIM_EVERY,
         };
         let mut out = Vec::new();
+        if engine.settings.server.is_empty() {
+            engine.misconfigured =
+                Some("server.url is not set: name the AdminEngine server in aesyncd.toml, then restart".to_owned());
+        }
         engine.adopted(now, found, &mut out);
         engine.after(now, &mut out);
         (engine, out)
@@ -296,6 +302,7 @@ impl Engine {
         if let (Some(identity), Some(_)) = (identity, self.auth.token()) {
             out.push(Effect::SignedIn { tenant: identity.tenant });
         }
+        self.ask_again(now, out);
     }
 
     /// Whose state is served.

@@ -155,10 +155,11 @@ impl Engine {
                 self.transact(now, Step::Adopt { identity, log }, out);
             }
             Err(error) => {
-                self.misconfigured = Some(error.message.clone());
-                self.auth.signed_in(now, token);
-                self.troubles.set(now, Trouble::Auth, "misconfigured", error.message.clone());
                 out.push(Effect::Log(LogLevel::Error, error.message.clone()));
+                if !self.auth.usable(now) {
+                    self.misconfigured = Some(error.message.clone());
+                    self.troubles.set(now, Trouble::Auth, "misconfigured", error.message.clone());
+                }
                 out.push(Effect::SignInRefused(error));
             }
         }

@@ -27,6 +27,10 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 
 impl Engine {
     pub(super) fn on_call(&mut self, now: &Now, call: CallId, asked: Call, out: &mut Vec<Effect>) {
+        if self.adopting && self.calls.early.len() < MAX_JOBS {
+            // Whose it is will be known in a moment.
+            return self.calls.early.push((call, asked));
+        }
         match asked {
             Call::Push { changes, request_id, wait, timeout } => {
                 if self.epoch.is_none() || self.adopting {
@@ -104,6 +108,13 @@ impl Engine {
             return out.push(Effect::Reply(job.call(), Err(error.hint("try again in a moment"))));
         }
         self.calls.jobs.push_back(job);
+    }
+
+    /// What was asked while an identity was being taken up is asked again, now that it is, or is not.
+    pub(super) fn ask_again(&mut self, now: &Now, out: &mut Vec<Effect>) {
+        for (call, asked) in std::mem::take(&mut self.calls.early) {
+            self.on_call(now, call, asked, out);
+        }
     }
 
     fn fail_jobs(&mut self, error: &Error, out: &mut Vec<Effect>) {
@@ -540,7 +551,8 @@ impl Engine {
             Step::Adopt { .. } => {
                 self.adopting = false;
                 self.auth.signed_out();
-                return out.push(Effect::SignInRefused(error));
+                out.push(Effect::SignInRefused(error));
+                return self.ask_again(now, out);
             }
             Step::SetPaused(_) | Step::Trim => return,
             _ => {}

@@ -77,37 +77,23 @@ impl Fanout {
     }
 
     /// Publishes changes, in the order of their seqs. Those that were published before are passed over; where one is missing, subscribers
-    /// get the changes from the durable feed.
+    /// get the changes from the durable feed. One task publishes changes: what two publish at once may be passed over too.
     pub fn publish_changes(&self, changes: &[Change]) {
         let last = self.shared.read().feed().last;
         let new = changes.get(changes.partition_point(|change| change.seq <= last)..).unwrap_or_default();
         let Some(newest) = new.last().map(|change| change.seq) else { return };
-        if !self.shared.sleepers.want(Channel::Change) {
-            self.shared.write().pass_changes(newest);
-            return;
-        }
-        let mut lines = Vec::new();
-        let ends: Vec<usize> = new
-            .iter()
-            .map_while(|change| {
-                let written = write_change(&mut lines, change);
-                written
-                    .inspect_err(|error| tracing::error!(%error, seq = change.seq, "a change could not be written as JSON"))
-                    .ok()?;
-                Some(lines.len())
-            })
-            .collect();
+        let follows = new.iter().zip(last + 1..).all(|(change, seq)| change.seq == seq);
+        let lines = if follows && self.shared.sleepers.want(Channel::Change) { lines_of(new) } else { None };
         let mut ring = self.shared.write();
-        let mut begin = 0;
-        for (change, end) in new.iter().zip(ends) {
-            if change.seq != ring.feed().last + 1 {
-                ring.pass_changes(change.seq - 1);
+        match lines {
+            Some((lines, ends)) => {
+                let mut begin = 0;
+                for (change, end) in new.iter().zip(ends) {
+                    ring.push_change(&change.entity_type, lines.get(begin..end).unwrap_or_default());
+                    begin = end;
+                }
             }
-            ring.push_change(&change.entity_type, lines.get(begin..end).unwrap_or_default());
-            begin = end;
-        }
-        if ring.feed().last < newest {
-            ring.pass_changes(newest);
+            None => ring.pass_changes(newest),
         }
         drop(ring);
         self.shared.sleepers.wake(Channel::Change);
@@ -138,6 +124,20 @@ impl Fanout {
     pub fn used(&self) -> usize {
         self.shared.read().used()
     }
+}
+
+/// The changes as lines one after the other, and where each ends.
+fn lines_of(changes: &[Change]) -> Option<(Vec<u8>, Vec<usize>)> {
+    let mut lines = Vec::new();
+    let mut ends = Vec::with_capacity(changes.len());
+    for change in changes {
+        if let Err(error) = write_change(&mut lines, change) {
+            tracing::error!(%error, seq = change.seq, "a change could not be written as JSON");
+            return None;
+        }
+        ends.push(lines.len());
+    }
+    Some((lines, ends))
 }
 
 impl Shared {

@@ -9,7 +9,9 @@
 //! It names neither the store nor the server. What only one system has is in `unix`; a Windows named pipe would be its sibling.
 
 mod access;
+mod batch;
 mod dispatch;
+mod door;
 mod fanout;
 mod later;
 mod limits;

@@ -133,6 +133,9 @@ pub(super) fn changes(
             let feed = status.borrow_and_update().feed.clone();
             check(Bounds { log: &feed.log, first: feed.first_seq, last: feed.last_seq }, since, log.as_deref())?;
             let mut page = blocking(&server, move |source| source.changes(since, limit)).await?;
+            // Whatever is found must belong to the feed that was checked, also when the client named none.
+            let first = server.source.status().feed.first_seq;
+            check(Bounds { log: &page.log, first, last: page.last_seq.max(since) }, since, Some(&feed.log))?;
             if let Some(wanted) = &params.entity_types {
                 page.changes.retain(|change| wanted.contains(&change.entity_type));
             }
@@ -142,7 +145,6 @@ pub(super) fn changes(
                 return Ok(page);
             }
             since = page.next;
-            // Whatever is found later must belong to the feed that this page is of.
             log = Some(page.log.clone());
             if at_end && !moves_beyond(&mut status, &page, deadline).await {
                 return Ok(page);

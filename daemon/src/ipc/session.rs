@@ -3,6 +3,8 @@
 //! The whole connection is one task that moves on with whatever is ready: finished answers, lines, the socket. It keeps no buffers while
 //! it is idle.
 
+mod events;
+
 use std::cell::RefCell;
 use std::future::{Future as _, poll_fn};
 use std::io;
@@ -22,10 +24,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
+use super::batch;
 use super::dispatch::{Caller, Server};
-use super::fanout::{Chunk, Page, Step};
-use super::later::{Later, Part, error_line, join};
-use super::reads::replay;
+use super::fanout::Page;
+use super::later::{Later, error_line};
+use super::listener::stopped;
 
 /// With this many bytes of answers waiting, no more lines are taken.
 const MUCH_OUTPUT: usize = 256 * 1024;
@@ -45,8 +48,6 @@ const LINGER: Duration = Duration::from_secs(1);
 thread_local! {
     /// One read buffer for all connections of a thread: it is empty again before anything else runs.
     static INPUT: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
-    /// One chunk of events for all connections of a thread, likewise.
-    static EVENTS: RefCell<Chunk> = RefCell::new(Chunk::default());
 }
 
 /// What becomes of the connection.
@@ -118,7 +119,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) -> io::Result<()> {
         tokio::select! {
             outcome = poll_fn(|cx| self.poll(cx)) => return outcome,
-            _ = stop.wait_for(|stop| *stop) => {}
+            () = stopped(&mut stop) => {}
         }
         if !matches!(self.stage, Stage::Lingering { .. }) {
             self.stage = Stage::Finishing { linger: false };
@@ -219,7 +220,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                     }
                 }
                 Ok(Ok(Incoming::Batch(calls))) => {
-                    if let Some(later) = batch(&mut self.caller, calls, &mut self.out) {
+                    if let Some(later) = batch::run(&mut self.caller, calls, &mut self.out) {
                         let Later { line, calls, opens_subscription } = later;
                         self.in_flight += calls;
                         self.events_held |= opens_subscription;
@@ -290,69 +291,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         Ok(moved)
     }
 
-    /// Writes events straight from the ring, as long as nothing else waits. What the socket does not take stays in the ring, but for the
-    /// rest of a few lines.
-    fn poll_events(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let mut moved = false;
-        while self.out.is_empty() && !self.events_held && self.stage == Stage::Open {
-            let Some(subscription) = &mut self.caller.subscription else {
-                self.replay = None;
-                break;
-            };
-            if let Some(Poll::Ready(page)) = self.replay.as_mut().map(|replay| replay.poll_unpin(cx)) {
-                self.replay = None;
-                match page {
-                    Ok(page) => subscription.take_page(page),
-                    Err(error) => {
-                        tracing::info!(%error, "a subscriber must resume: the durable feed can't be read from where it stands");
-                        self.stage = Stage::Finishing { linger: true };
-                        return Ok(true);
-                    }
-                }
-            }
-            let step = EVENTS.with_borrow_mut(|chunk| {
-                chunk.clear();
-                let step = subscription.fill(chunk);
-                if chunk.is_empty() {
-                    return Ok::<_, io::Error>(step);
-                }
-                moved = true;
-                let written = match Pin::new(&mut self.stream).poll_write(cx, chunk.bytes()) {
-                    Poll::Ready(written) => written?,
-                    Poll::Pending => 0,
-                };
-                if written < chunk.bytes().len()
-                    && let Some((rest, cursor)) = chunk.rest(written)
-                {
-                    self.out.extend_from_slice(rest);
-                    subscription.rewind(cursor);
-                    return Ok(Step::More);
-                }
-                Ok(step)
-            })?;
-            match step {
-                Step::More => {}
-                Step::Idle if subscription.sleep(cx.waker()) => break,
-                Step::Idle => {}
-                Step::Replay { since } if self.replay.is_none() => {
-                    let server = Arc::clone(&self.caller.server);
-                    self.replay = Some(replay(server, since, subscription.filter().clone()).boxed());
-                }
-                Step::Replay { .. } if subscription.sleep(cx.waker()) => break,
-                Step::Replay { .. } => {}
-                Step::FeedChanged => {
-                    self.stage = Stage::Finishing { linger: true };
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(moved)
-    }
-
     fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let discards = matches!(self.stage, Stage::Lingering { .. });
         // Lines that were not taken yet are the reason to read no further.
-        if !discards && !(self.stage == Stage::Open && self.may_take()) {
+        let takes = self.stage == Stage::Open && self.may_take();
+        if !discards && !takes {
             return Ok(false);
         }
         INPUT.with_borrow_mut(|input| {
@@ -398,39 +341,4 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         }
         alarm.as_mut().poll(cx).is_ready()
     }
-}
-
-/// Carries the calls of a batch out. Its answer is appended to `out`, or comes later.
-fn batch(caller: &mut Caller, calls: Vec<Result<codec::Call<'_>, Refused>>, out: &mut Vec<u8>) -> Option<Later> {
-    let mut parts = Vec::with_capacity(calls.len());
-    let mut waiting = 0;
-    let mut opens_subscription = false;
-    for call in calls {
-        let mut line = Vec::new();
-        parts.push(match call {
-            Err(Refused { id, error }) => Part::Now(error_line(Some(&id), &error)),
-            Ok(call) => {
-                opens_subscription |= call.method == "subscribe";
-                match caller.call(call, &mut line) {
-                    None => Part::Now(line),
-                    Some(later) => {
-                        waiting += 1;
-                        Part::Later(later)
-                    }
-                }
-            }
-        });
-    }
-    if waiting > 0 {
-        let line = join(parts, caller.server.limits.in_flight).boxed();
-        return Some(Later { line, calls: waiting, opens_subscription });
-    }
-    codec::write_batch(
-        out,
-        parts.iter().filter_map(|part| match part {
-            Part::Now(line) if !line.is_empty() => Some(line.as_slice()),
-            _ => None,
-        }),
-    );
-    None
 }

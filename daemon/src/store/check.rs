@@ -16,7 +16,12 @@ pub(super) const TRIM_STEP: usize = 1_000;
 /// What a check ends with.
 pub(super) enum Checked {
     /// Everything agrees, by now.
-    Sound(Vec<Finding>),
+    Sound {
+        /// What did not.
+        findings: Vec<Finding>,
+        /// The number of the last write set.
+        number: u64,
+    },
     /// A newer build wrote it.
     NewerFormat {
         /// Its format.
@@ -39,10 +44,11 @@ pub(super) fn check(database: &Database) -> Result<Checked, Fault> {
         check_feed(database, epoch, &mut writes, &mut findings)?;
     }
     if !writes.is_empty() {
-        database.commit(&writes, &mut Writes::new())?;
+        database.commit(&writes)?;
         database.sync()?;
     }
-    Ok(Checked::Sound(findings))
+    let number = read(database, keys::NUMBER, "the number of the last write set")?.unwrap_or(0);
+    Ok(Checked::Sound { findings, number })
 }
 
 /// A cursor that does not read is forgotten: its type is then pulled from the beginning.
@@ -116,11 +122,11 @@ fn remove_changes(database: &Database, epoch: EpochId, end: u64) -> Result<(), F
         if step.is_empty() {
             return Ok(());
         }
-        database.commit(&step, &mut Writes::new())?;
+        database.commit(&step)?;
     }
 }
 
-fn read<T: DeserializeOwned>(database: &Database, key: &[u8], what: &str) -> Result<Option<T>, Fault> {
+pub(super) fn read<T: DeserializeOwned>(database: &Database, key: &[u8], what: &str) -> Result<Option<T>, Fault> {
     let bytes = database.get(Tree::Meta, key)?;
     bytes
         .map(|bytes| value::decode(key, &bytes))
@@ -128,7 +134,7 @@ fn read<T: DeserializeOwned>(database: &Database, key: &[u8], what: &str) -> Res
         .map_err(|damage| Fault::Damaged(format!("{what} does not read: {damage}")))
 }
 
-fn put<T: serde::Serialize>(writes: &mut Writes, key: &[u8], content: &T) -> Result<(), Fault> {
+pub(super) fn put<T: serde::Serialize>(writes: &mut Writes, key: &[u8], content: &T) -> Result<(), Fault> {
     let bytes = value::encode(key, content).map_err(|error| Fault::Damaged(error.to_string()))?;
     writes.insert((Tree::Meta, key.to_vec()), Some(bytes));
     Ok(())

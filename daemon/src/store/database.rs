@@ -9,11 +9,13 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sled::Transactional;
 use sled::transaction::{ConflictableTransactionResult, TransactionError};
 
-/// The trees; one transaction spans them all.
+/// The trees; one transaction spans them all. Their numbers are on disk: only append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Tree {
     /// Base rows and overlays.
@@ -26,10 +28,29 @@ pub(super) enum Tree {
     Meta,
 }
 
+impl Tree {
+    /// The tree that has this number in the journal.
+    pub(super) const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Replica),
+            1 => Some(Self::Outbox),
+            2 => Some(Self::Feed),
+            3 => Some(Self::Meta),
+            _ => None,
+        }
+    }
+}
+
 /// A tree and a key in it.
 pub(super) type Place = (Tree, Vec<u8>);
-/// What to write where; `None` removes. Also what stood there before.
+/// What to write where; `None` removes.
 pub(super) type Writes = BTreeMap<Place, Option<Vec<u8>>>;
+
+/// How long sled's files may stay locked: whoever opens them holds the state directory, so only what is about to let go of
+/// them does, such as a read that is under way in a database that failed.
+const RELEASE_DEADLINE: Duration = Duration::from_secs(10);
+/// How often that is looked at.
+const RELEASE_POLL: Duration = Duration::from_millis(10);
 
 /// Why sled did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -59,17 +80,27 @@ pub(super) struct Database {
 impl Database {
     /// Opens the database in `dir`, or creates one there.
     pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, Fault> {
-        let (db, trees) = fenced(|| {
-            // No timer: whoever is promised durability calls `sync`.
-            let db = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None).open()?;
-            let trees = [db.open_tree("replica")?, db.open_tree("outbox")?, db.open_tree("feed")?, db.open_tree("meta")?];
-            Ok((db, trees))
-        })?;
+        let deadline = Instant::now() + RELEASE_DEADLINE;
+        let (db, trees) = loop {
+            match Self::open_trees(dir, cache_bytes) {
+                Err(Fault::Busy) if Instant::now() < deadline => thread::sleep(RELEASE_POLL),
+                opened => break opened?,
+            }
+        };
         let log = File::open(dir.join("db"))?;
         let database = Self { db, trees, dir: dir.to_path_buf(), log, synced_blobs: Mutex::default() };
         database.sync()?;
         sync_dir(dir)?;
         Ok(database)
+    }
+
+    fn open_trees(dir: &Path, cache_bytes: u64) -> Result<(sled::Db, [sled::Tree; 4]), Fault> {
+        fenced(|| {
+            // No timer: whoever is promised durability calls `sync`.
+            let db = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None).open()?;
+            let trees = [db.open_tree("replica")?, db.open_tree("outbox")?, db.open_tree("feed")?, db.open_tree("meta")?];
+            Ok((db, trees))
+        })
     }
 
     /// The value at a place.
@@ -101,32 +132,35 @@ impl Database {
         fenced(|| self.tree(tree).scan_prefix(prefix).next_back().transpose())
     }
 
-    /// Writes all of it at once: readers see everything or nothing, and so does the next start. What stood there before is
-    /// added to `before`, where it is not known yet, also when this fails: sled may then have done a part.
-    pub(super) fn commit(&self, writes: &Writes, before: &mut Writes) -> Result<(), Fault> {
-        let old = RefCell::new(Vec::with_capacity(writes.len()));
+    /// Writes all of it at once: readers see everything or nothing, and so does the next start.
+    pub(super) fn commit(&self, writes: &Writes) -> Result<(), Fault> {
+        self.exchange(writes).1
+    }
+
+    /// Like [`commit`](Self::commit), and gives what stood at each place, in order, also when it fails: sled may then have
+    /// done a part.
+    pub(super) fn exchange(&self, writes: &Writes) -> (Vec<Option<sled::IVec>>, Result<(), Fault>) {
+        let previous = RefCell::new(Vec::with_capacity(writes.len()));
         let outcome = catch_panic(|| {
             self.trees.as_slice().transaction(|trees| -> ConflictableTransactionResult<(), ()> {
-                old.borrow_mut().clear();
+                previous.borrow_mut().clear();
                 for ((tree, key), value) in writes {
                     let Some(tree) = trees.get(*tree as usize) else { continue };
-                    let previous = match value {
+                    let old = match value {
                         Some(value) => tree.insert(key.as_slice(), value.as_slice())?,
                         None => tree.remove(key.as_slice())?,
                     };
-                    old.borrow_mut().push(previous);
+                    previous.borrow_mut().push(old);
                 }
                 Ok(())
             })
         });
-        for (place, previous) in writes.keys().zip(old.take()) {
-            before.entry(place.clone()).or_insert_with(|| previous.map(|value| value.to_vec()));
-        }
-        match outcome? {
+        let outcome = outcome.and_then(|outcome| match outcome {
             Ok(()) => Ok(()),
             Err(TransactionError::Storage(error)) => Err(fault(error)),
             Err(TransactionError::Abort(())) => Err(Fault::Damaged("the transaction was aborted".to_owned())),
-        }
+        });
+        (previous.take(), outcome)
     }
 
     /// Makes everything that was committed durable.
@@ -218,5 +252,28 @@ fn fault(error: sled::Error) -> Fault {
             if refused { Fault::Io(error) } else { Fault::Damaged(error.to_string()) }
         }
         other => Fault::Damaged(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_sled_is_damage_with_its_words() {
+        let fault = fenced::<()>(|| panic!("tried to serialize Uninitialized")).expect_err("a fault");
+        assert!(matches!(&fault, Fault::Damaged(text) if text.contains("serialize Uninitialized")), "{fault}");
+    }
+
+    #[test]
+    fn what_the_system_refuses_is_no_damage() {
+        for number in [13, 23, 24, 28, 30] {
+            let refused = fault(sled::Error::Io(io::Error::from_raw_os_error(number)));
+            assert!(matches!(refused, Fault::Io(_)), "{number}: {refused}");
+        }
+        let locked = io::Error::other("could not acquire lock on \"db\"");
+        assert!(matches!(fault(sled::Error::Io(locked)), Fault::Busy));
+        assert!(matches!(fault(sled::Error::Io(io::ErrorKind::UnexpectedEof.into())), Fault::Damaged(_)));
+        assert!(matches!(fault(sled::Error::ReportableBug("x".into())), Fault::Damaged(_)));
     }
 }

@@ -58,11 +58,13 @@ pub enum OpenError {
         source: io::Error,
     },
     /// Not even a fresh store opens.
-    #[error("creating a fresh store in {}: {detail}", dir.display())]
+    #[error("{doing} {}: {detail}; look at the disk, or choose another state directory", path.display())]
     Unusable {
-        /// The state directory.
-        dir: PathBuf,
-        /// The reason.
+        /// What was being tried.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What sled said.
         detail: String,
     },
 }

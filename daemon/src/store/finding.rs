@@ -25,6 +25,10 @@ pub enum FindingCode {
     UncleanStop,
     /// The store did not open, was moved aside, and a fresh one was started (rule R44).
     StoreDamaged,
+    /// The outbox was rebuilt from the journal (rule R44). Overlays are not: the engine makes them anew from the entries.
+    OutboxRestored,
+    /// The journal did not read to its end and was written anew, or, with a damaged store, a part of the outbox is lost.
+    JournalDamaged,
     /// A value did not read, or values did not agree; what could be repaired was.
     StoreInconsistent,
 }
@@ -36,6 +40,8 @@ impl FindingCode {
         match self {
             Self::UncleanStop => "unclean_stop",
             Self::StoreDamaged => "store_damaged",
+            Self::OutboxRestored => "outbox_restored",
+            Self::JournalDamaged => "journal_damaged",
             Self::StoreInconsistent => "store_inconsistent",
         }
     }

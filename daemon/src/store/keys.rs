@@ -11,14 +11,18 @@
 //! | meta | `c` epoch type | cursor |
 //! | meta | `f` | format |
 //! | meta | `l` epoch | ledger |
+//! | meta | `n` | the number of the last write set |
 //! | meta | `r` | registry |
 
 use aesync_protocol::response::EntryState;
 
+use super::database::{Place, Tree};
 use crate::engine::durable::EpochId;
 
 /// The format's key.
 pub(super) const FORMAT: &[u8] = b"f";
+/// The key of the last write set's number.
+pub(super) const NUMBER: &[u8] = b"n";
 /// The registry's key.
 pub(super) const REGISTRY: &[u8] = b"r";
 
@@ -34,6 +38,11 @@ pub(super) const STATES: [EntryState; 9] = [
     EntryState::Conflict,
     EntryState::Discarded,
 ];
+
+/// Whether the journal keeps what stands at a place: what can't be fetched again, and the registry, which says whose it is.
+pub(super) fn is_journaled((tree, key): &Place) -> bool {
+    *tree == Tree::Outbox || (*tree == Tree::Meta && key == REGISTRY)
+}
 
 /// What all base rows of a type begin with.
 pub(super) fn rows(epoch: EpochId, entity_type: &str) -> Vec<u8> {

@@ -14,7 +14,7 @@ const HOLDER_MAX: u64 = 128;
 /// The state directory is this process's while the value lives; the kernel lets go of it when the process dies.
 #[derive(Debug)]
 pub(super) struct DirLock {
-    _file: File,
+    file: File,
 }
 
 impl DirLock {
@@ -40,7 +40,16 @@ impl DirLock {
             .and_then(|()| file.seek(SeekFrom::Start(0)))
             .and_then(|_| file.write_all(holder.as_bytes()))
             .map_err(|source| OpenError::NotWritable { dir: dir.to_path_buf(), source })?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // Closing would do, were there not the children that are between fork and exec at this moment: they hold the file too.
+        if let Err(error) = self.file.unlock() {
+            tracing::debug!(%error, "unlocking the state directory failed");
+        }
     }
 }
 

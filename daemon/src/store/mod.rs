@@ -8,6 +8,7 @@
 //! DIR/format           the version of the layout, refused when it is newer than this build (rule R46)
 //! DIR/clean            there exactly while the last stop was a clean one
 //! DIR/sled/            the trees: replica, outbox, feed, meta
+//! DIR/journal          the outbox once more, and the witness against sled
 //! DIR/damaged-<time>/  what was moved aside, for people to look at
 //! ```
 //!
@@ -18,10 +19,12 @@ mod database;
 mod error;
 mod finding;
 mod format;
+mod journal;
 mod keys;
 mod lock;
 mod open;
 mod reader;
+mod restore;
 mod sizes;
 mod stage;
 mod value;

@@ -11,8 +11,10 @@ use super::database::{Database, Fault, sync_dir};
 use super::error::OpenError;
 use super::finding::{Finding, FindingCode};
 use super::format;
+use super::journal::{self, Journal};
 use super::lock::DirLock;
-use super::writer::Store;
+use super::restore;
+use super::writer::{Opened, Store};
 
 /// How to open a store.
 #[derive(Clone, Copy, Debug)]
@@ -35,32 +37,43 @@ impl Store {
         let lock = DirLock::acquire(dir, options.now)?;
         format::check(dir)?;
         let mut findings = Vec::new();
-        if !take_clean_mark(dir)? {
+        let was_clean = take_clean_mark(dir)?;
+        if !was_clean {
             findings.push(Finding::new(
                 FindingCode::UncleanStop,
                 "the last stop was not a clean one; what was acknowledged is kept, and the store was checked",
             ));
         }
-        let database = open_checked(dir, options, &mut findings)?;
-        Ok((Self::new(dir, options.cache_bytes, lock, database), findings))
+        let opened = open_checked(dir, options, was_clean, &mut findings)?;
+        Ok((Self::new(dir, options.cache_bytes, lock, opened), findings))
     }
 }
 
-/// Opens the database and repairs small damage; great damage is moved aside.
-fn open_checked(dir: &Path, options: Options, findings: &mut Vec<Finding>) -> Result<Database, OpenError> {
+/// Opens the database beside its journal, and repairs small damage; great damage is moved aside.
+fn open_checked(dir: &Path, options: Options, was_clean: bool, findings: &mut Vec<Finding>) -> Result<Opened, OpenError> {
     let path = dir.join("sled");
-    let reason = match open_database(dir, &path, options) {
-        Ok(database) => match check::check(&database) {
-            Ok(Checked::Sound(repairs)) => {
-                findings.extend(repairs);
-                return Ok(database);
-            }
-            Ok(Checked::NewerFormat { found }) => {
-                return Err(OpenError::NewerFormat { dir: dir.to_path_buf(), found, known: format::FORMAT });
-            }
-            Err(fault) => reason_to_replace("checking the store in", &path, fault)?,
-        },
-        Err(fault) => reason_to_replace("opening the store in", &path, fault)?,
+    let journal = dir.join("journal");
+    let survey = journal::survey(&journal).map_err(OpenError::io("reading", &journal))?;
+    let checked =
+        open_database(dir, &path, options).and_then(|database| check::check(&database).map(|checked| (database, checked)));
+    let reason = match checked {
+        Ok((_, Checked::NewerFormat { found })) => {
+            return Err(OpenError::NewerFormat { dir: dir.to_path_buf(), found, known: format::FORMAT });
+        }
+        Ok((_, Checked::Sound { number, .. })) if number < survey.number => {
+            // It came back to an earlier state without a word.
+            let lacking = survey.number.saturating_sub(number);
+            format!("it lacks the last {lacking} of {} changes that it had stored", survey.number)
+        }
+        Ok((database, Checked::Sound { findings: repairs, number })) => {
+            findings.extend(repairs);
+            let (journal, finding) = restore::keep_journal(dir, options.now, survey, &database, number, was_clean)
+                .map_err(not_opened("opening the outbox journal in", dir))?;
+            findings.extend(finding);
+            return Ok(Opened { database, journal, number });
+        }
+        Err(Fault::Damaged(reason)) => reason,
+        Err(fault) => return Err(not_opened("opening the store in", &path)(fault)),
     };
     let evidence = evidence_dir(dir, options.now);
     fs::create_dir(&evidence)
@@ -70,23 +83,25 @@ fn open_checked(dir: &Path, options: Options, findings: &mut Vec<Finding>) -> Re
         .map_err(OpenError::io("moving the damaged store aside to", &evidence))?;
     findings.push(Finding::new(
         FindingCode::StoreDamaged,
-        format!("the store did not open ({reason}); it was moved to {} and a fresh one was started", evidence.display()),
+        format!("the store was damaged ({reason}); it was moved to {} and a fresh one was started", evidence.display()),
     ));
-    let unusable = |detail: String| OpenError::Unusable { dir: dir.to_path_buf(), detail };
-    let database = Database::open(&path, options.cache_bytes).map_err(|fault| unusable(fault.to_string()))?;
+    let not_fresh = || not_opened("creating a fresh store in", &path);
+    let database = Database::open(&path, options.cache_bytes).map_err(not_fresh())?;
     sync_dir(dir).map_err(OpenError::io("syncing", dir))?;
-    check::check(&database).map_err(|fault| unusable(fault.to_string()))?;
-    Ok(database)
+    restore::restore(dir, options.now, survey, &database, findings).map_err(not_fresh())?;
+    check::check(&database).map_err(not_fresh())?;
+    let journal = Journal::rewrite(&journal, &database, survey.number).map_err(not_fresh())?;
+    Ok(Opened { database, journal, number: survey.number })
 }
 
-/// Why the store is to be moved aside; an error when another attempt may succeed.
-fn reason_to_replace(doing: &'static str, path: &Path, fault: Fault) -> Result<String, OpenError> {
-    let source = match fault {
-        Fault::Damaged(reason) => return Ok(reason),
-        Fault::Io(source) => source,
-        Fault::Busy => io::Error::from(io::ErrorKind::ResourceBusy),
-    };
-    Err(OpenError::Io { doing, path: path.to_path_buf(), source })
+/// For `map_err` on what is no damage, or was to be free of any.
+fn not_opened(doing: &'static str, path: &Path) -> impl FnOnce(Fault) -> OpenError {
+    let path = path.to_path_buf();
+    move |fault| match fault {
+        Fault::Io(source) => OpenError::Io { doing, path, source },
+        Fault::Busy => OpenError::Io { doing, path, source: io::ErrorKind::ResourceBusy.into() },
+        Fault::Damaged(detail) => OpenError::Unusable { path, doing, detail },
+    }
 }
 
 /// Opens sled, once more without its unfinished snapshots when it does not open with them.
@@ -116,7 +131,7 @@ fn set_snapshots_aside(path: &Path, evidence: &Path) -> io::Result<bool> {
 }
 
 /// A name in `dir` for what is moved aside, that nothing has yet.
-fn evidence_dir(dir: &Path, now: Timestamp) -> PathBuf {
+pub(super) fn evidence_dir(dir: &Path, now: Timestamp) -> PathBuf {
     let stamp = now.to_string().replace([':', '-'], "");
     let base = dir.join(format!("damaged-{stamp}"));
     let mut path = base.clone();

@@ -91,12 +91,17 @@ impl Reader {
             .scan(tree, prefix, Bound::Excluded(after), |key, bytes| {
                 match decode(key, bytes) {
                     Ok(value) => page.push(value),
-                    Err(found) => damage = Some(found),
+                    Err(found) => damage = Some((key.to_vec(), found)),
                 }
                 damage.is_none() && page.len() < limit
             })
             .map_err(failed(what))?;
-        damage.map_or(Ok(page), |damage| Err(failed(what)(damage)))
+        let Some((key, damage)) = damage else { return Ok(page) };
+        let rest = key.strip_prefix(prefix).unwrap_or_default();
+        // What follows the prefix is a number or an id; either tells which value it is.
+        let which = keys::last_number(rest).filter(|_| rest.len() == 8).map(|number| number.to_string());
+        let which = which.unwrap_or_else(|| String::from_utf8_lossy(rest).into_owned());
+        Err(ReadError { what: format!("{what}, {which}"), detail: damage.to_string() })
     }
 
     fn database(&self, what: &dyn fmt::Display) -> Read<Arc<Database>> {

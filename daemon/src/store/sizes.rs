@@ -8,6 +8,8 @@ use std::path::Path;
 pub struct Sizes {
     /// sled's files.
     pub sled: u64,
+    /// The journal of the outbox.
+    pub journal: u64,
     /// What was moved aside and waits for someone to look at it.
     pub damaged: u64,
 }
@@ -15,7 +17,7 @@ pub struct Sizes {
 impl Sizes {
     /// Measures a state directory.
     pub(super) fn of(dir: &Path) -> io::Result<Self> {
-        let mut sizes = Self { sled: tree_bytes(&dir.join("sled"))?, damaged: 0 };
+        let mut sizes = Self { sled: tree_bytes(&dir.join("sled"))?, journal: tree_bytes(&dir.join("journal"))?, damaged: 0 };
         for file in dir.read_dir()? {
             let file = file?;
             if file.file_name().to_string_lossy().starts_with("damaged-") {

@@ -5,23 +5,28 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
+use super::check;
 use super::database::{Database, Fault, Tree, Writes, catch_panic};
 use super::error::StoreError;
 use super::format;
+use super::journal::Journal;
+use super::keys;
 use super::lock::DirLock;
 use super::reader::{Reader, Slot};
 use super::stage::{Trim, stage};
 use crate::engine::write_set::WriteSet;
 
-/// How long a failed database may take to let go of its files: reads that are under way hold it.
-const RELEASE_DEADLINE: Duration = Duration::from_secs(10);
-/// How often that is looked at.
-const RELEASE_POLL: Duration = Duration::from_millis(10);
 /// What must fit on the disk before the database is opened again after a failure, in bytes: two of sled's segments.
 const PROBE_BYTES: usize = 1024 * 1024;
+
+/// What a store begins with.
+pub(super) struct Opened {
+    pub(super) database: Database,
+    pub(super) journal: Journal,
+    /// The number of the last write set.
+    pub(super) number: u64,
+}
 
 /// The store, as its one writer has it.
 ///
@@ -34,6 +39,9 @@ pub struct Store {
     dir: PathBuf,
     cache_bytes: u64,
     slot: Arc<Slot>,
+    journal: Journal,
+    /// The number of the last write set that was applied.
+    number: u64,
     /// What stood where since the last sync something was written.
     before: Writes,
     /// Changes that go with the next sync.
@@ -50,11 +58,14 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    pub(super) fn new(dir: &Path, cache_bytes: u64, lock: DirLock, database: Database) -> Self {
+    pub(super) fn new(dir: &Path, cache_bytes: u64, lock: DirLock, opened: Opened) -> Self {
+        let Opened { database, journal, number } = opened;
         Self {
             dir: dir.to_path_buf(),
             cache_bytes,
             slot: Slot::new(database),
+            journal,
+            number,
             before: Writes::new(),
             trims: Vec::new(),
             failed: false,
@@ -83,11 +94,7 @@ impl Store {
             return Ok(());
         }
         let database = self.database()?;
-        let outcome = stage(&database, set).and_then(|staged| {
-            database.commit(&staged.writes, &mut self.before)?;
-            self.trims.extend(staged.trims);
-            Ok(())
-        });
+        let outcome = self.write(&database, set);
         drop(database);
         outcome.map_err(|fault| self.fail(DOING, fault))
     }
@@ -99,7 +106,11 @@ impl Store {
     pub fn sync(&mut self) -> Result<(), StoreError> {
         const DOING: &str = "making changes durable";
         let database = self.database()?;
-        let outcome = database.sync();
+        if self.before.is_empty() {
+            return Ok(());
+        }
+        // The journal last: it must never know of more than sled does, or sled would pass for damaged (see `restore`).
+        let outcome = database.sync().and_then(|()| Ok(self.journal.commit(self.number)?));
         if let Err(fault) = outcome {
             drop(database);
             return Err(self.fail(DOING, fault));
@@ -113,6 +124,9 @@ impl Store {
                 break;
             }
         }
+        if let Err(fault) = self.journal.compact(&database, self.number) {
+            tracing::warn!(error = %fault, "compacting the outbox journal failed; it goes on growing for now");
+        }
         Ok(())
     }
 
@@ -125,6 +139,25 @@ impl Store {
         let database = self.slot.replace(None);
         catch_panic(|| drop(database)).map_err(|fault| store_error("closing the store", fault))?;
         format::replace(&self.dir, "clean", b"").map_err(|error| StoreError::io("marking the clean stop", error))
+    }
+
+    fn write(&mut self, database: &Database, set: &WriteSet) -> Result<(), Fault> {
+        let mut staged = stage(database, set)?;
+        let number = self.number.saturating_add(1);
+        check::put(&mut staged.writes, keys::NUMBER, &number)?;
+        let (previous, outcome) = database.exchange(&staged.writes);
+        for ((place, value), previous) in staged.writes.iter().zip(&previous) {
+            if outcome.is_ok() {
+                self.journal.record(place, value.as_deref(), previous.as_deref())?;
+            }
+            if !self.before.contains_key(place) {
+                self.before.insert(place.clone(), previous.as_deref().map(<[u8]>::to_vec));
+            }
+        }
+        outcome?;
+        self.number = number;
+        self.trims.extend(staged.trims);
+        Ok(())
     }
 
     /// The database, opened again when the last write failed.
@@ -152,19 +185,22 @@ impl Store {
         probe(&self.dir)?;
         let former = self.slot.replace(None);
         catch_panic(|| drop(former))?;
-        let path = self.dir.join("sled");
-        let deadline = Instant::now() + RELEASE_DEADLINE;
-        let database = loop {
-            match Database::open(&path, self.cache_bytes) {
-                Err(Fault::Busy) if Instant::now() < deadline => thread::sleep(RELEASE_POLL),
-                opened => break opened?,
-            }
-        };
-        let outcome = take_back(&database, &self.before);
+        let database = Database::open(&self.dir.join("sled"), self.cache_bytes)?;
+        let outcome = self.take_back(&database);
         self.slot.replace(Some(database));
         outcome?;
         self.before.clear();
         self.failed = false;
+        Ok(())
+    }
+
+    /// Writes what stood there before the group, into the database and into a new journal.
+    fn take_back(&mut self, database: &Database) -> Result<(), Fault> {
+        database.commit(&self.before)?;
+        database.sync()?;
+        self.number = check::read(database, keys::NUMBER, "the number of the last write set")?.unwrap_or(0);
+        // A file whose sync failed may have lost what was synced before: only a new one is sure.
+        self.journal = Journal::rewrite(&self.dir.join("journal"), database, self.number)?;
         Ok(())
     }
 }
@@ -178,15 +214,6 @@ impl Drop for Store {
     }
 }
 
-/// Writes what stood there before.
-fn take_back(database: &Database, before: &Writes) -> Result<(), Fault> {
-    if before.is_empty() {
-        return Ok(());
-    }
-    database.commit(before, &mut Writes::new())?;
-    database.sync()
-}
-
 /// Removes what is left of a range, in steps.
 fn finish(database: &Database, trim: Trim) -> Result<(), Fault> {
     loop {
@@ -195,7 +222,7 @@ fn finish(database: &Database, trim: Trim) -> Result<(), Fault> {
             return Ok(());
         }
         let writes = step.into_iter().map(|key| ((Tree::Feed, key), None)).collect();
-        database.commit(&writes, &mut Writes::new())?;
+        database.commit(&writes)?;
     }
 }
 

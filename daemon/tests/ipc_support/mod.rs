@@ -31,8 +31,7 @@ pub async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
 }
 
 pub fn record(id: &str, version: u64) -> Record {
-    let Value::Object(record) = json!({"id": id, "version": version}) else { unreachable!() };
-    record
+    Record::from_iter([("id".to_owned(), json!(id)), ("version".to_owned(), json!(version))])
 }
 
 pub fn change(seq: u64, entity_type: &str, id: &str) -> Change {

@@ -1,6 +1,10 @@
-//! A raw HTTP server that answers by a script, to the byte.
+//! What the tests of the server share; here a raw HTTP server that answers by a script, to the byte.
 
-#![allow(dead_code)]
+#![allow(dead_code, reason = "shared by test binaries that each use a part of it")]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by them, its helpers included")]
+
+pub(crate) mod proxy;
+pub(crate) mod socket;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

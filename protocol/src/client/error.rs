@@ -48,7 +48,7 @@ pub enum ClientError {
     /// No answer in time.
     #[error("aesyncd did not answer `{method}` within {}; try again, or allow more time", human(*after))]
     Timeout {
-        /// The method.
+        /// The method, or `connect`.
         method: String,
         /// How long the client waited.
         after: Duration,
@@ -65,7 +65,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    pub(super) fn from_connect(path: &Path, source: io::Error) -> Self {
+    pub(super) fn from_connect(path: &Path, timeout: Duration, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
@@ -77,6 +77,7 @@ impl ClientError {
                 Self::NotRunning { path, start, source }
             }
             io::ErrorKind::PermissionDenied => Self::PermissionDenied { group: group_of(&path), path, source },
+            io::ErrorKind::TimedOut => Self::Timeout { method: "connect".to_owned(), after: timeout },
             _ => Self::Connect { path, source },
         }
     }

@@ -19,10 +19,11 @@ const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct Transport(Stream);
 
 impl Transport {
-    pub(super) fn connect(path: &Path, deadline: Instant) -> io::Result<Self> {
+    pub(super) fn connect(path: &Path, deadline: Option<Instant>) -> io::Result<Self> {
         let name = path.to_fs_name::<GenericFilePath>()?;
         loop {
-            let mode = ConnectWaitMode::Timeout(time_left(deadline)?);
+            let left = deadline.map(time_left).transpose()?;
+            let mode = left.map_or(ConnectWaitMode::Unbounded, ConnectWaitMode::Timeout);
             let stream = ConnectOptions::new().name(name.clone()).wait_mode(mode).connect_sync()?;
             if connected(&stream) {
                 return Ok(Self(stream));

@@ -3,7 +3,7 @@
 use aesync_protocol::{Status, StatusWord};
 use serde_json::json;
 
-use super::report::{NOT_RUNNING, headline, indicator, report, sign};
+use super::report::{NOT_RUNNING, indicator, report, sign};
 use crate::output::{Paint, View};
 use crate::text::number;
 
@@ -21,11 +21,8 @@ pub(super) fn waybar_without_daemon() -> String {
 }
 
 /// A block in i3bar's protocol.
-pub(super) fn i3(status: &Status, view: &View) -> String {
-    let full_text = match status.status {
-        StatusWord::Offline => headline(status, view.now),
-        _ => format!("{}{}", indicator(status.status, Paint(false)), behind_sign(status)),
-    };
+pub(super) fn i3(status: &Status) -> String {
+    let full_text = format!("{}{}", indicator(status.status, Paint(false)), behind_sign(status));
     json!({"full_text": full_text, "short_text": brief(status), "color": color(status.status)}).to_string()
 }
 

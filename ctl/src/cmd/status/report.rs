@@ -122,22 +122,24 @@ fn attention(status: &Status, view: &View) -> String {
 fn attention_line(item: &Attention, paint: Paint) -> String {
     let message = clean(&item.message);
     let mut line = format!("  {} {message}", paint.orange("!"));
-    if let Some(command) = command_for(&item.code).filter(|command| !message.contains(command)) {
+    if let Some(command) = command_for(&item.code).filter(|_| !message.contains("aectl ")) {
         line.push_str(&format!("  {} {}", paint.dim("→"), paint.bold(command)));
     }
     line
 }
 
-/// What to type about an attention item. Codes that are not known here still have their sentence.
+/// What to type about an attention item whose sentence does not say so. Codes that are not known here still have their sentence.
 fn command_for(code: &str) -> Option<&'static str> {
     match code {
         "conflicts" => Some("aectl conflicts"),
         "quarantined" => Some("aectl outbox list --state quarantined"),
+        "parked" => Some("aectl outbox"),
         "invisible" => Some("aectl outbox list --state acked"),
         "reconcile_held" => Some("aectl reconcile --accept"),
         "misconfigured" => Some("aectl reload"),
         "paused" => Some("aectl resume"),
-        _ if code.starts_with("auth") || code == "signed_out" => Some("aectl login"),
+        "login_refused" | "signed_out" => Some("aectl login"),
+        _ if code.starts_with("auth") => Some("aectl login"),
         _ => None,
     }
 }

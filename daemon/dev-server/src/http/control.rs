@@ -11,7 +11,7 @@
 //! | `POST faults` | a rule: `{fault, ..., routes?, tenant?, full_listings?, skip?, times?}` | answers `{id}` |
 //! | `DELETE faults`, `DELETE faults/{id}` | | clears all or one |
 //! | `POST settings` | `{realistic?, microseconds?, clockOffsetMs?, refreshWorks?, tokenLifeSeconds?}` | changes what is given |
-//! | `POST sockets` | `{end: disconnect\|close_frame\|cut\|stall, tenant?}` | answers `{ended}` |
+//! | `POST sockets` | `{end: disconnect\|close_frame\|cut\|malformed\|stall, tenant?}` | answers `{ended}` |
 //! | `POST notifications` | `{tenant, event?, argument, times?}` | sends any event |
 //! | `POST hang` | `{ms}` | stands still for that long |
 

@@ -46,6 +46,8 @@ pub enum SocketEnd {
     CloseFrame,
     /// The TCP connection ends without another byte.
     Cut,
+    /// A frame that no client can parse; the websocket stays open.
+    Malformed,
     /// A black hole: the connection stays open, nothing comes and nothing is read any more.
     Stall,
 }
@@ -139,6 +141,7 @@ impl Sockets {
             match (how, connection) {
                 (SocketEnd::Cut, Some(connection)) => connection.sever(),
                 (SocketEnd::Stall, Some(connection)) => connection.stall(),
+                (SocketEnd::Malformed, Some(connection)) => connection.send_malformed(),
                 (SocketEnd::CloseFrame, Some(connection)) => connection.close_websocket(),
                 _ => {
                     if let Some(socket) = io.as_ref().and_then(|io| io.get_socket(*sid)) {

@@ -108,3 +108,22 @@ fn text(payload: &Payload) -> String {
         _ => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::input::SessionEvent;
+
+    #[test]
+    fn an_event_without_data_is_told_by_its_name() {
+        let message = |args: Vec<Value>| read(&Event::Message, &Payload::Text(args));
+        let unknown = |event: &str| Some(Incoming::Event(SessionEvent::Unknown { event: event.to_owned() }));
+        assert_eq!(message(vec![json!("pong")]), Some(Incoming::Pong));
+        assert_eq!(message(vec![json!("authenticated")]), Some(Incoming::Authenticated));
+        assert_eq!(message(vec![json!("sync_notification")]), unknown("sync_notification"));
+        assert_eq!(message(vec![json!("pong"), json!(1)]), unknown("message"));
+        assert_eq!(message(vec![json!({"a": 1})]), unknown("message"));
+        assert_eq!(message(vec![]), unknown("message"));
+        assert_eq!(read(&Event::Custom("pong".into()), &Payload::Text(vec![json!({})])), Some(Incoming::Pong));
+    }
+}

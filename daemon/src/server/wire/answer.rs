@@ -77,3 +77,72 @@ fn success(body: &[u8]) -> Result<Map<String, Value>, String> {
         _ => Err("the answer does not say that it was a success".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use secrecy::ExposeSecret;
+    use serde_json::json;
+
+    fn secrets() -> SecretFields {
+        SecretFields::new(&["password".to_owned()])
+    }
+
+    #[test]
+    fn a_login_brings_the_token_and_whose_it_is() {
+        for (data, tenant, refresh) in [
+            (json!({"token": "t", "customer": {"id": "ABC"}}), Some("abc"), None),
+            (json!({"token": "t", "refreshToken": "r", "user": {"id": "u"}, "company": {"id": "Firm"}}), Some("firm"), Some("r")),
+            (json!({"token": "t", "refreshToken": ""}), None, None),
+            (json!({"token": "t", "customer": 7, "company": null}), None, None),
+        ] {
+            let answer = login(json!({"success": true, "data": data}).to_string().as_bytes()).expect("a login");
+            assert_eq!(answer.token.expose_secret(), "t");
+            assert_eq!(answer.tenant.as_deref(), tenant, "{data}");
+            assert_eq!(answer.refresh_token.as_ref().map(ExposeSecret::expose_secret), refresh, "{data}");
+        }
+    }
+
+    #[test]
+    fn a_login_without_a_token_is_none() {
+        for body in [
+            json!({}),
+            json!({"success": true}),
+            json!({"success": true, "data": {"token": 5}}),
+            json!({"success": true, "data": []}),
+        ] {
+            assert!(login(body.to_string().as_bytes()).is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_text_of_an_error_stands_in_error_or_message() {
+        for (body, message) in [
+            (json!({"error": "a", "message": "b"}), Some("a")),
+            (json!({"message": "b"}), Some("b")),
+            (json!({"error": null, "message": "b"}), Some("b")),
+            (json!({"error": {"message": "deep"}}), Some("deep")),
+            (json!({"error": 5}), None),
+            (json!(["a"]), None),
+        ] {
+            assert_eq!(error_message(body.to_string().as_bytes()).as_deref(), message, "{body}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_the_readers_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), at in any::<prop::sample::Index>(), byte: u8) {
+            let whole = json!({"success": true, "data": {"token": "a", "end_user": [{"id": 1}]}, "syncTimestamp": "2026-01-01T00:00:00Z"});
+            let mut mutated = whole.to_string().into_bytes();
+            let at = at.index(mutated.len());
+            mutated[at] = byte;
+            for body in [&bytes, &mutated] {
+                let _ = push(body, &secrets());
+                let _ = pending(body, &["end_user".to_owned()], &secrets());
+                let _ = login(body);
+                let _ = error_message(body);
+            }
+        }
+    }
+}

@@ -322,3 +322,6 @@ impl<'de> Visitor<'de> for Row<'_> {
         Ok(row)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,12 @@
 //! The store against a model, under damage, kills and full disks.
 
+mod child;
+mod concurrent;
+mod damage;
 mod equality;
+mod full;
+mod journal;
+mod kill;
 mod model;
 mod opening;
 mod sample;

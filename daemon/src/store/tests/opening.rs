@@ -70,14 +70,14 @@ fn a_newer_format_is_refused_before_anything_is_touched() {
 
 #[test]
 fn a_newer_format_is_refused_when_only_the_trees_tell() {
-    use super::super::database::{Database, Tree, Writes};
+    use super::super::database::{Database, Tree};
     use super::super::{keys, value};
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = open(dir.path());
     store.close().unwrap();
     let database = Database::open(&dir.path().join("sled"), 1 << 20).unwrap();
     let newer = value::encode(keys::FORMAT, &7_u32).unwrap();
-    database.commit(&[((Tree::Meta, keys::FORMAT.to_vec()), Some(newer))].into(), &mut Writes::new()).unwrap();
+    database.commit(&[((Tree::Meta, keys::FORMAT.to_vec()), Some(newer))].into()).unwrap();
     drop(database);
     fs::write(dir.path().join("format"), "rubbish").unwrap();
     let error = Store::open(dir.path(), options()).expect_err("too new");
@@ -139,7 +139,7 @@ fn what_a_trim_left_over_goes_at_the_next_start() {
 
 #[test]
 fn a_damaged_value_is_reported_with_its_name_and_the_others_still_read() {
-    use super::super::database::{Database, Tree, Writes};
+    use super::super::database::{Database, Tree};
     use super::super::keys;
     let dir = tempfile::tempdir().unwrap();
     let (mut store, _) = open(dir.path());
@@ -150,12 +150,13 @@ fn a_damaged_value_is_reported_with_its_name_and_the_others_still_read() {
     let key = keys::row(EPOCH, "user", "a");
     let mut bytes = database.get(Tree::Replica, &key).unwrap().unwrap().to_vec();
     bytes[20] ^= 1;
-    database.commit(&[((Tree::Replica, key), Some(bytes))].into(), &mut Writes::new()).unwrap();
+    database.commit(&[((Tree::Replica, key), Some(bytes))].into()).unwrap();
     drop(database);
     let (store, _) = open(dir.path());
     let error = store.reader().row(EPOCH, "user", "a").expect_err("damaged");
     assert_eq!(error.to_string(), "reading user a: its checksum does not fit");
-    assert!(store.reader().rows(EPOCH, "user", "", 10).is_err());
+    let error = store.reader().rows(EPOCH, "user", "", 10).expect_err("damaged");
+    assert_eq!(error.to_string(), "reading the user rows, a: its checksum does not fit");
     assert_eq!(store.reader().row(EPOCH, "user", "b").unwrap(), Some(sample::row(2)));
 }
 

@@ -18,14 +18,14 @@ pub(super) fn row(n: u64) -> Row {
     Row {
         record: record(n),
         hash: u128::from(n).wrapping_mul(u128::MAX / 7),
-        updated_at: (n % 2 == 0).then(|| time(n)),
-        deleted_at: (n % 3 == 0).then(|| time(n + 1)),
-        missing_since: (n % 5 == 0).then(|| time(n + 2)),
+        updated_at: (n.is_multiple_of(2)).then(|| time(n)),
+        deleted_at: (n.is_multiple_of(3)).then(|| time(n + 1)),
+        missing_since: (n.is_multiple_of(5)).then(|| time(n + 2)),
     }
 }
 
 pub(super) fn overlay(n: u64) -> Overlay {
-    Overlay { visible: (n % 2 == 0).then(|| record(n)), entries: vec![n, n + 1] }
+    Overlay { visible: (n.is_multiple_of(2)).then(|| record(n)), entries: vec![n, n + 1] }
 }
 
 pub(super) fn entry(epoch: EpochId, number: u64, state: EntryState, n: u64) -> Entry {
@@ -43,9 +43,9 @@ pub(super) fn entry(epoch: EpochId, number: u64, state: EntryState, n: u64) -> E
         sent_at: None,
         misses: 0,
         strikes: 2,
-        verdict: (n % 2 == 0).then(|| Verdict::Overwritten { server: record(n + 1) }),
+        verdict: (n.is_multiple_of(2)).then(|| Verdict::Overwritten { server: record(n + 1) }),
         last_error: None,
-        blocked_by: (n % 3 == 0).then_some(n),
+        blocked_by: (n.is_multiple_of(3)).then_some(n),
         base_stamp: None,
         requests: Vec::new(),
     }
@@ -59,7 +59,7 @@ pub(super) fn change(seq: u64, n: u64) -> Change {
         id: n.to_string(),
         record: Some(record(n)),
         origin: Origin::Server,
-        pending: n % 2 == 0,
+        pending: n.is_multiple_of(2),
         at: time(n),
     }
 }

@@ -1,0 +1,12 @@
+//! The real `aectl` against a daemon of canned answers.
+#![cfg(unix)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+
+mod bulk;
+mod failures;
+mod lists;
+mod sign_in;
+mod status;
+mod streams;
+mod support;
+mod verbs;

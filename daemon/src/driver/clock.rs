@@ -1,0 +1,56 @@
+//! The real clocks and dice, behind the engine's [`Now`].
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use aesync_protocol::Timestamp;
+
+use crate::engine::Now;
+
+/// The wall clock may run ahead of the monotonic one by this much between two looks before it means that the machine slept (rule R37).
+const SUSPENDED: Duration = Duration::from_secs(30);
+
+/// The clocks of this process.
+#[derive(Debug)]
+pub(super) struct Clock {
+    start: Instant,
+    last: Now,
+}
+
+impl Clock {
+    pub(super) fn start() -> Self {
+        let start = Instant::now();
+        Self { start, last: read(start) }
+    }
+
+    /// This moment.
+    pub(super) fn now(&self) -> Now {
+        read(self.start)
+    }
+
+    /// This moment, and whether the machine slept since the last call.
+    pub(super) fn look(&mut self) -> (Now, bool) {
+        let now = read(self.start);
+        let passed = i64::try_from(now.mono.saturating_sub(self.last.mono).as_millis()).unwrap_or(i64::MAX);
+        let ahead = now.wall.millis_since(self.last.wall).saturating_sub(passed);
+        self.last = now;
+        (now, ahead > i64::try_from(SUSPENDED.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// The instant of a monotonic time.
+    pub(super) fn instant(&self, mono: Duration) -> tokio::time::Instant {
+        tokio::time::Instant::from_std(self.start + mono)
+    }
+}
+
+/// This machine's wall time.
+pub(super) fn wall() -> Timestamp {
+    let millis = match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => i64::try_from(before.duration().as_millis()).map_or(i64::MIN, |millis| -millis),
+    };
+    Timestamp::from_millis(millis)
+}
+
+fn read(start: Instant) -> Now {
+    Now { mono: start.elapsed(), wall: wall(), dice: uuid::Uuid::new_v4().as_u128() }
+}

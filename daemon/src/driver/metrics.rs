@@ -1,0 +1,64 @@
+//! The status as Prometheus text.
+
+use std::fmt::Write as _;
+
+use aesync_protocol::{Status, StatusWord};
+
+/// The metrics, with HELP and TYPE.
+pub(super) fn text(status: &Status, subscribers: usize, unknown_events: u64) -> String {
+    let mut out = String::new();
+    let outbox = &status.outbox;
+    gauge(&mut out, "aesync_status", "1 for the present state of the indicator.", |line| {
+        for word in [StatusWord::Synced, StatusWord::Syncing, StatusWord::Pending, StatusWord::Offline] {
+            line(&format!("{{status=\"{word}\"}}"), u64::from(status.status == word));
+        }
+    });
+    gauge(&mut out, "aesync_outbox_entries", "Local changes in the outbox, by state.", |line| {
+        for (state, count) in [
+            ("pending", outbox.pending),
+            ("sent", outbox.sent),
+            ("inDoubt", outbox.in_doubt),
+            ("acked", outbox.acked),
+            ("quarantined", outbox.quarantined),
+            ("blocked", outbox.blocked),
+            ("conflict", outbox.conflicts),
+        ] {
+            line(&format!("{{state=\"{state}\"}}"), count);
+        }
+    });
+    gauge(&mut out, "aesync_outbox_bytes", "Bytes of the outbox's entities as JSON.", |line| line("", outbox.bytes));
+    gauge(&mut out, "aesync_records", "Records of the replica, by entity type.", |line| {
+        for (name, kind) in &status.types {
+            line(&format!("{{type=\"{}\"}}", escaped(name)), kind.records);
+        }
+    });
+    gauge(&mut out, "aesync_feed_last_seq", "The newest position of the change feed.", |line| line("", status.feed.last_seq));
+    gauge(&mut out, "aesync_attention", "Things that need a person.", |line| line("", status.attention.len() as u64));
+    gauge(&mut out, "aesync_subscribers", "Connections with a subscription.", |line| line("", subscribers as u64));
+    counter(&mut out, "aesync_reconnects_total", "Connections after the first since the start.", status.server.reconnects);
+    counter(&mut out, "aesync_unknown_events_total", "Server events of an unknown shape since the start.", unknown_events);
+    if let Some(rtt) = status.server.rtt_ms {
+        gauge(&mut out, "aesync_server_rtt_milliseconds", "The last measured round trip to the server.", |line| line("", rtt));
+    }
+    out
+}
+
+fn gauge(out: &mut String, name: &str, help: &str, values: impl FnOnce(&mut dyn FnMut(&str, u64))) {
+    family(out, name, help, "gauge", values);
+}
+
+fn counter(out: &mut String, name: &str, help: &str, value: u64) {
+    family(out, name, help, "counter", |line| line("", value));
+}
+
+fn family(out: &mut String, name: &str, help: &str, kind: &str, values: impl FnOnce(&mut dyn FnMut(&str, u64))) {
+    // Writing to a String can't fail.
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    values(&mut |labels, value| {
+        let _ = writeln!(out, "{name}{labels} {value}");
+    });
+}
+
+fn escaped(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}

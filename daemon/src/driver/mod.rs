@@ -1,0 +1,487 @@
+//! Owns everything that the engine only talks about, and holds the one `select!`: inputs go in, effects are carried out.
+
+mod calls;
+mod clock;
+mod credentials;
+mod metrics;
+mod sign_in;
+mod source;
+mod transactor;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use aesync_protocol::response::{Empty, Entry, Reloaded};
+use aesync_protocol::status::Attention;
+use aesync_protocol::{Error, ErrorCode, Event, Request, Status};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
+
+use crate::config::{Changes, Config};
+use crate::engine::effect::{CallId, LogLevel};
+use crate::engine::input::{RequestId, RestEvent, SessionEvent, SessionId};
+use crate::engine::transact::{Done, Txn};
+use crate::engine::view::View as _;
+use crate::engine::{Effect, Engine, Host, Input, identity};
+use crate::ipc::{Call, Fanout, Source};
+use crate::server::{RequestHandle, Rest, ServerUrl, Session, SessionOptions, SessionTimings};
+use crate::store::{Finding, Store};
+
+use clock::Clock;
+use credentials::{Keyring, Token};
+use sign_in::{LoginOutcome, Pending};
+use source::{Reads, Served};
+use transactor::{Report, Transactor};
+
+/// Calls that wait for the driver.
+const CALLS: usize = 1_024;
+/// Events of a session that wait; beyond, notifications are dropped and everything is pulled.
+const SESSION_EVENTS: usize = 1_024;
+/// Events of a request that wait: a pull is at most two pages ahead.
+const REST_EVENTS: usize = 4;
+/// Groups of reports that wait.
+const REPORTS: usize = 4;
+/// Transactions under way at which no more calls are taken; the queue has room for many more.
+const BUSY: usize = transactor::QUEUE / 2;
+
+/// What the daemon is asked by its own process.
+#[derive(Debug)]
+pub enum Control {
+    /// Answer, to show that the loop turns.
+    Alive(oneshot::Sender<()>),
+    /// Read the configuration again.
+    Reload(oneshot::Sender<Result<Reloaded, Error>>),
+}
+
+/// Reads the configuration again; the error is one sentence.
+pub type Reload = Box<dyn Fn() -> Result<Config, String> + Send + Sync>;
+
+/// What the loop works with.
+pub(crate) struct Driver {
+    clock: Clock,
+    engine: Engine,
+    /// Inputs that came of effects; empty between two turns of the loop.
+    inbox: VecDeque<Input>,
+    turning: bool,
+    transactor: Transactor,
+    config: Config,
+    reload: Reload,
+    log_filter: Box<dyn Fn(&str) + Send + Sync>,
+
+    server: Option<ServerUrl>,
+    rest: Option<Rest>,
+    session: Option<Session>,
+    request: Option<(RequestId, RequestHandle)>,
+
+    keyring: Keyring,
+    token: Option<Token>,
+    pending: Option<Pending>,
+    login: Option<AbortHandle>,
+
+    replies: BTreeMap<CallId, oneshot::Sender<Result<Vec<u8>, Error>>>,
+    last_call: u64,
+    under_way: usize,
+
+    status: watch::Sender<Arc<Status>>,
+    served: Arc<RwLock<Served>>,
+    fanout: Fanout,
+    stop: Arc<watch::Sender<bool>>,
+
+    sessions: mpsc::Sender<(SessionId, SessionEvent)>,
+    requests: mpsc::Sender<(RequestId, RestEvent)>,
+    logins: mpsc::Sender<LoginOutcome>,
+    events: Events,
+}
+
+/// The receiving ends of the one `select!`.
+struct Events {
+    reports: mpsc::Receiver<Vec<Report>>,
+    sessions: mpsc::Receiver<(SessionId, SessionEvent)>,
+    requests: mpsc::Receiver<(RequestId, RestEvent)>,
+    logins: mpsc::Receiver<LoginOutcome>,
+    calls: mpsc::Receiver<Call>,
+    controls: mpsc::Receiver<Control>,
+    stopped: watch::Receiver<bool>,
+}
+
+/// What the driver is built from.
+pub(crate) struct Parts {
+    pub(crate) config: Config,
+    pub(crate) instance: String,
+    pub(crate) reload: Reload,
+    pub(crate) log_filter: Box<dyn Fn(&str) + Send + Sync>,
+    pub(crate) store: Store,
+    pub(crate) findings: Vec<Finding>,
+    pub(crate) server: Option<ServerUrl>,
+    pub(crate) rest: Option<Rest>,
+    pub(crate) stop: Arc<watch::Sender<bool>>,
+}
+
+/// What the rest of the process holds of a driver.
+pub(crate) struct Handles {
+    pub(crate) calls: mpsc::Sender<Call>,
+    pub(crate) controls: mpsc::Sender<Control>,
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) status: watch::Receiver<Arc<Status>>,
+    pub(crate) fanout: Fanout,
+}
+
+/// Why the driver could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The state could not be read.
+    #[error("reading the state to start from: {0}")]
+    Read(#[from] crate::engine::view::ReadError),
+    /// The store's thread.
+    #[error("starting the store's thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The engine told no status.
+    #[error("the engine told no status at its start; this is a defect, please report it")]
+    NoStatus,
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts, state_dir: &Path) -> Result<(Self, Handles), DriverError> {
+        let Parts { config, instance, reload, log_filter, store, findings, server, rest, stop } = parts;
+        let clock = Clock::start();
+        let now = clock.now();
+        let reader = store.reader();
+        let settings = config.settings();
+        let found = identity::boot(&settings, &reader, &reader.registry()?)?;
+        let fanout = Fanout::new(crate::ipc::DEFAULT_RING, &found.ledger.log, found.ledger.last_seq);
+        let epoch = found.registry.current;
+        let host =
+            Host { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id(), started_at: now.wall, instance };
+        let (engine, effects) = Engine::new(settings, host, found, &now);
+        let first = Engine::first_status(&effects).ok_or(DriverError::NoStatus)?;
+        let (status, statuses) = watch::channel(first);
+        let served = Arc::new(RwLock::new(Served { epoch, settings: Arc::clone(engine.settings()) }));
+        let source = Reads { reader, status: statuses.clone(), served: Arc::clone(&served), fanout: fanout.clone() };
+        let (report_sender, reports) = mpsc::channel(REPORTS);
+        let (sessions, session_events) = mpsc::channel(SESSION_EVENTS);
+        let (requests, request_events) = mpsc::channel(REST_EVENTS);
+        let (logins, login_outcomes) = mpsc::channel(1);
+        let (calls, incoming) = mpsc::channel(CALLS);
+        let (controls, control_events) = mpsc::channel(4);
+        let keyring = Keyring::new(config.auth.clone(), state_dir);
+        let mut driver = Self {
+            clock,
+            engine,
+            inbox: VecDeque::new(),
+            turning: false,
+            transactor: Transactor::start(store, report_sender)?,
+            config,
+            reload,
+            log_filter,
+            server,
+            rest,
+            session: None,
+            request: None,
+            keyring,
+            token: None,
+            pending: None,
+            login: None,
+            replies: BTreeMap::new(),
+            last_call: 0,
+            under_way: 0,
+            status,
+            served,
+            fanout: fanout.clone(),
+            stop: Arc::clone(&stop),
+            sessions,
+            requests,
+            logins,
+            events: Events {
+                reports,
+                sessions: session_events,
+                requests: request_events,
+                logins: login_outcomes,
+                calls: incoming,
+                controls: control_events,
+                stopped: stop.subscribe(),
+            },
+        };
+        driver.carry_out(effects);
+        for finding in findings {
+            tracing::warn!(code = %finding.code, "{}", finding.message);
+            if finding.code != crate::store::FindingCode::UncleanStop {
+                driver.find(finding.code.as_str(), finding.message);
+            }
+        }
+        let source: Arc<dyn Source> = Arc::new(source);
+        Ok((driver, Handles { calls, controls, source, status: statuses, fanout }))
+    }
+
+    /// Turns until the stop, then finishes what is queued and closes the store.
+    pub(crate) async fn run(mut self) {
+        self.start_signed_in();
+        loop {
+            let deadline = self.engine.deadline(&self.clock.now()).map(|deadline| self.clock.instant(deadline.at));
+            let takes_calls = self.under_way < BUSY;
+            tokio::select! {
+                biased;
+                _ = self.events.stopped.changed() => if *self.events.stopped.borrow() { break },
+                Some(reports) = self.events.reports.recv() => for report in reports { self.on_report(report) },
+                Some((id, event)) = self.events.sessions.recv() => self.input(Input::Session(id, event)),
+                Some((id, event)) = self.events.requests.recv() => self.input(Input::Rest(id, event)),
+                Some(outcome) = self.events.logins.recv() => self.on_login(outcome),
+                Some(control) = self.events.controls.recv() => self.on_control(control),
+                Some(call) = self.events.calls.recv(), if takes_calls => self.on_call(call),
+                () = until(deadline) => self.input(Input::Woke),
+            }
+        }
+        self.session = None;
+        self.request = None;
+        // Blocks for as long as the disk takes; nothing else is left to do on this task.
+        let mut transactor = self.transactor;
+        let reports = self.events.reports;
+        drop(reports);
+        if tokio::task::spawn_blocking(move || transactor.stop()).await.is_err() {
+            tracing::error!("the store could not be closed; it is checked at the next start");
+        }
+    }
+
+    /// One input to the engine, and what follows from it. An input that comes of an effect waits until all effects before it are carried
+    /// out: the engine's order stays.
+    fn input(&mut self, input: Input) {
+        self.inbox.push_back(input);
+        if std::mem::replace(&mut self.turning, true) {
+            return;
+        }
+        while let Some(input) = self.inbox.pop_front() {
+            let (now, slept) = self.clock.look();
+            if slept {
+                let effects = self.engine.handle(&now, Input::Resumed);
+                self.carry_out(effects);
+            }
+            let effects = self.engine.handle(&now, input);
+            self.carry_out(effects);
+        }
+        self.turning = false;
+    }
+
+    fn find(&mut self, code: &str, message: impl Into<String>) {
+        self.input(Input::Finding(Attention { code: code.to_owned(), message: message.into(), count: None }));
+    }
+
+    fn on_report(&mut self, report: Report) {
+        self.under_way = self.under_way.saturating_sub(1);
+        match report {
+            Report::Committed(outcome) => {
+                if let Done::Adopted(adopted) = &outcome.done {
+                    self.serve(adopted.registry.current);
+                    self.fanout.restart_feed(&adopted.ledger.log, adopted.ledger.last_seq);
+                }
+                if Some(outcome.epoch) == self.engine.epoch() {
+                    // First the feed, then the answer: whoever is told finds it there.
+                    self.fanout.publish_changes(&outcome.written.changes);
+                    for entry in &outcome.written.entries {
+                        let entry: Entry = entry.shown(&self.engine.settings().secret_fields, false);
+                        self.fanout.publish(&Event::Outbox { entry: Box::new(entry) });
+                    }
+                }
+                self.input(Input::Committed(outcome));
+            }
+            Report::Failed(txn, failure) => self.input(Input::TxnFailed(txn, failure)),
+        }
+    }
+
+    /// Reads are answered from this epoch from now on.
+    fn serve(&self, epoch: Option<crate::engine::durable::EpochId>) {
+        let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
+        *served = Served { epoch, settings: Arc::clone(self.engine.settings()) };
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::OpenSession(id) => self.open_session(id),
+                Effect::CloseSession => self.session = None,
+                Effect::Announce { status } => {
+                    if let Some(session) = &self.session {
+                        session.announce(status);
+                    }
+                }
+                Effect::Send(id, request) => {
+                    let (Some(rest), Some(token)) = (&self.rest, &self.token) else {
+                        let kind = crate::engine::input::FailureKind::NoToken;
+                        let detail = "nobody is signed in, so nothing was sent".to_owned();
+                        let failure = crate::engine::input::Failure { kind, detail };
+                        self.input(Input::Rest(id, RestEvent::Failed(failure)));
+                        continue;
+                    };
+                    self.request = Some((id, rest.send(id, request, token.secret.clone(), self.requests.clone())));
+                }
+                Effect::NextPage(id) => {
+                    if let Some((current, handle)) = &self.request
+                        && *current == id
+                    {
+                        handle.next_page();
+                    }
+                }
+                Effect::Abandon(id) => {
+                    if self.request.as_ref().is_some_and(|(current, _)| *current == id) {
+                        self.request = None;
+                    }
+                }
+                Effect::Login => self.log_in(),
+                Effect::SignedIn { tenant } => self.signed_in(tenant),
+                Effect::SignInRefused(error) => self.sign_in_refused(error),
+                Effect::Transact(txn) => self.submit(txn),
+                Effect::Reply(call, result) => self.reply(call, result),
+                Effect::Publish(event) => self.fanout.publish(&event),
+                Effect::Snapshot(status) => {
+                    self.status.send_replace(status);
+                }
+                Effect::Log(level, line) => log(level, &line),
+            }
+        }
+    }
+
+    fn submit(&mut self, txn: Box<Txn>) {
+        match self.transactor.submit(txn, Arc::clone(self.engine.settings())) {
+            Ok(()) => self.under_way += 1,
+            Err(txn) => {
+                let detail = "the store's queue is full or closed; nothing was written".to_owned();
+                self.input(Input::TxnFailed(txn, crate::engine::input::StoreFailure { full: false, detail }));
+            }
+        }
+    }
+
+    fn open_session(&mut self, id: SessionId) {
+        // The old one first: its socket and threads go before the new ones come.
+        self.session = None;
+        let (Some(server), Some(token)) = (&self.server, &self.token) else { return };
+        let Some(tenant) = self.status_tenant() else { return };
+        let tuning = &self.config.tuning;
+        let timings =
+            SessionTimings { ping_every: tuning.ping_interval, dead_after: tuning.silence, ..SessionTimings::default() };
+        let options = SessionOptions {
+            id,
+            server: server.clone(),
+            token: token.secret.clone(),
+            tenant,
+            ca_file: self.config.server.ca_file.clone(),
+            timings,
+        };
+        self.session = Some(Session::open(options, self.sessions.clone()));
+    }
+
+    fn status_tenant(&self) -> Option<String> {
+        self.token.as_ref()?.claims.tenant.clone().or_else(|| self.status.borrow().server.tenant_id.clone())
+    }
+
+    fn reply(&mut self, call: CallId, result: Result<crate::engine::effect::Reply, Error>) {
+        let Some(reply) = self.replies.remove(&call) else { return };
+        let _ = reply.send(result.and_then(|reply| to_json(&reply)));
+    }
+
+    fn on_call(&mut self, call: Call) {
+        let Call { request, role: _, reply } = call;
+        match calls::engine_call(request) {
+            Ok(asked) => {
+                self.last_call += 1;
+                let id = CallId(self.last_call);
+                self.replies.insert(id, reply);
+                self.forget_hung_up();
+                self.input(Input::Call(id, asked));
+            }
+            Err(request) => self.on_own_call(request, reply),
+        }
+    }
+
+    /// Callers that went away wait no more; looked at now and then, since each look costs a pass over all.
+    fn forget_hung_up(&mut self) {
+        if !self.last_call.is_multiple_of(64) {
+            return;
+        }
+        let gone: Vec<CallId> = self.replies.iter().filter(|(_, reply)| reply.is_closed()).map(|(call, _)| *call).collect();
+        for call in gone {
+            self.replies.remove(&call);
+            self.input(Input::HungUp(call));
+        }
+    }
+
+    fn on_own_call(&mut self, request: Request, reply: oneshot::Sender<Result<Vec<u8>, Error>>) {
+        let answer = match request {
+            Request::AuthLogin(login) => return self.call_login(login, reply),
+            Request::AuthSetToken(set) => return self.call_set_token(&set, reply),
+            Request::AuthLogout(_) => self.log_out().and_then(|()| to_json(&Empty {})),
+            Request::ConfigGet(_) => to_json(&self.config.shown()),
+            Request::ConfigReload(_) => self.reload().and_then(|reloaded| to_json(&reloaded)),
+            Request::Metrics(_) => {
+                let text = metrics::text(&self.status.borrow(), self.fanout.subscribers(), self.engine.unknown_events());
+                to_json(&aesync_protocol::response::MetricsText { text })
+            }
+            Request::Shutdown(_) => {
+                tracing::info!("stopping: an application asked for it");
+                let stop = Arc::clone(&self.stop);
+                let answer = to_json(&Empty {});
+                let _ = reply.send(answer);
+                stop.send_replace(true);
+                return;
+            }
+            Request::OutboxRetry(_) | Request::OutboxDiscard(_) => {
+                Err(Error::protocol(aesync_protocol::error::rpc::INVALID_PARAMS, "name the entries, or say \"all\": true"))
+            }
+            other => Err(Error::new(ErrorCode::Unsupported, format!("this daemon can't answer {:?} yet", other.name()))),
+        };
+        let _ = reply.send(answer);
+    }
+
+    fn on_control(&mut self, control: Control) {
+        match control {
+            Control::Alive(answer) => {
+                let _ = answer.send(());
+            }
+            Control::Reload(answer) => {
+                let reloaded = self.reload();
+                let _ = answer.send(reloaded);
+            }
+        }
+    }
+
+    /// Reads the configuration again. What can't change while running is named; the rest is in force at once.
+    fn reload(&mut self) -> Result<Reloaded, Error> {
+        let new = (self.reload)().map_err(|problem| {
+            tracing::error!("the configuration was not reloaded: {problem}");
+            Error::new(ErrorCode::Misconfigured, format!("the configuration was not reloaded: {problem}"))
+                .hint("correct the file and reload again; the daemon goes on with the old one")
+        })?;
+        let Changes { changed, restart_needed } = self.config.diff(&new);
+        let config = self.config.reloaded(&new);
+        (self.log_filter)(&config.log.filter);
+        self.config = config;
+        self.keyring.configure(self.config.auth.clone());
+        self.input(Input::Configured(Box::new(self.config.settings())));
+        self.serve(self.engine.epoch());
+        self.input(Input::Credentials(self.keyring.can_renew()));
+        self.adopt_found_token();
+        tracing::info!(?changed, ?restart_needed, "the configuration was reloaded");
+        Ok(Reloaded { changed, restart_needed })
+    }
+}
+
+/// Waits for a deadline, or for ever.
+async fn until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn to_json<T: serde::Serialize>(result: &T) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(result).map_err(|error| {
+        Error::protocol(aesync_protocol::error::rpc::INTERNAL_ERROR, format!("writing the answer as JSON: {error}"))
+    })
+}
+
+fn log(level: LogLevel, line: &str) {
+    match level {
+        LogLevel::Error => tracing::error!("{line}"),
+        LogLevel::Warn => tracing::warn!("{line}"),
+        LogLevel::Info => tracing::info!("{line}"),
+        LogLevel::Debug => tracing::debug!("{line}"),
+    }
+}

@@ -1,0 +1,125 @@
+//! The durable state on maps: what tests and models hold in place of the store, and what the store must be equal to.
+
+use std::collections::BTreeMap;
+
+use aesync_protocol::Change;
+use aesync_protocol::response::EntryState;
+
+use super::durable::{Cursor, Entry, EpochId, Ledger, Overlay, Registry, Row, StoredAnswer};
+use super::view::{Read, View};
+use super::write_set::{Write, WriteSet};
+
+type ById<T> = BTreeMap<(EpochId, String, String), T>;
+
+/// The state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Memory {
+    registry: Registry,
+    ledgers: BTreeMap<EpochId, Ledger>,
+    rows: ById<Row>,
+    overlays: ById<Overlay>,
+    entries: BTreeMap<(EpochId, u64), Entry>,
+    cursors: BTreeMap<(EpochId, String), Cursor>,
+    changes: BTreeMap<(EpochId, u64), Change>,
+    answers: BTreeMap<(EpochId, String), StoredAnswer>,
+}
+
+impl Memory {
+    /// Writes a set.
+    pub fn apply(&mut self, set: &WriteSet) {
+        for write in set.writes.iter().cloned() {
+            match write {
+                Write::Registry(registry) => self.registry = registry,
+                Write::Ledger(epoch, ledger) => drop(self.ledgers.insert(epoch, ledger)),
+                Write::Row { epoch, entity_type, id, row } => set_or_remove(&mut self.rows, (epoch, entity_type, id), row),
+                Write::Overlay { epoch, entity_type, id, overlay } => {
+                    set_or_remove(&mut self.overlays, (epoch, entity_type, id), overlay);
+                }
+                Write::Entry(entry) => drop(self.entries.insert((entry.epoch, entry.number), entry)),
+                Write::RemoveEntry(epoch, number) => drop(self.entries.remove(&(epoch, number))),
+                Write::Cursor(epoch, entity_type, cursor) => drop(self.cursors.insert((epoch, entity_type), cursor)),
+                Write::Change(epoch, change) => drop(self.changes.insert((epoch, change.seq), change)),
+                Write::TrimChanges { epoch, from, to } => {
+                    self.changes.retain(|(owner, seq), _| *owner != epoch || *seq < from || *seq >= to);
+                }
+                Write::Answer(epoch, request, answer) => drop(self.answers.insert((epoch, request), answer)),
+                Write::RemoveAnswer(epoch, request) => drop(self.answers.remove(&(epoch, request))),
+            }
+        }
+    }
+
+    fn numbered(&self, epoch: EpochId, after: u64) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |((owner, number), _)| *owner == epoch && *number > after).map(|(_, entry)| entry)
+    }
+}
+
+fn set_or_remove<T>(map: &mut ById<T>, key: (EpochId, String, String), value: Option<T>) {
+    match value {
+        Some(value) => drop(map.insert(key, value)),
+        None => drop(map.remove(&key)),
+    }
+}
+
+fn page<T: Clone>(map: &ById<T>, epoch: EpochId, entity_type: &str, after: &str, limit: usize) -> Vec<(String, T)> {
+    map.iter()
+        .filter(|((owner, kind, id), _)| *owner == epoch && kind == entity_type && id.as_str() > after)
+        .map(|((_, _, id), value)| (id.clone(), value.clone()))
+        .take(limit)
+        .collect()
+}
+
+impl View for Memory {
+    fn registry(&self) -> Read<Registry> {
+        Ok(self.registry.clone())
+    }
+
+    fn ledger(&self, epoch: EpochId) -> Read<Ledger> {
+        Ok(self.ledgers.get(&epoch).cloned().unwrap_or_default())
+    }
+
+    fn row(&self, epoch: EpochId, entity_type: &str, id: &str) -> Read<Option<Row>> {
+        Ok(self.rows.get(&(epoch, entity_type.to_owned(), id.to_owned())).cloned())
+    }
+
+    fn rows(&self, epoch: EpochId, entity_type: &str, after: &str, limit: usize) -> Read<Vec<(String, Row)>> {
+        Ok(page(&self.rows, epoch, entity_type, after, limit))
+    }
+
+    fn overlay(&self, epoch: EpochId, entity_type: &str, id: &str) -> Read<Option<Overlay>> {
+        Ok(self.overlays.get(&(epoch, entity_type.to_owned(), id.to_owned())).cloned())
+    }
+
+    fn overlays(&self, epoch: EpochId, entity_type: &str, after: &str, limit: usize) -> Read<Vec<(String, Overlay)>> {
+        Ok(page(&self.overlays, epoch, entity_type, after, limit))
+    }
+
+    fn entry(&self, epoch: EpochId, number: u64) -> Read<Option<Entry>> {
+        Ok(self.entries.get(&(epoch, number)).cloned())
+    }
+
+    fn entries(&self, epoch: EpochId, after: u64, limit: usize) -> Read<Vec<Entry>> {
+        Ok(self.numbered(epoch, after).take(limit).cloned().collect())
+    }
+
+    fn entries_in(&self, epoch: EpochId, state: EntryState, after: u64, limit: usize) -> Read<Vec<Entry>> {
+        Ok(self.numbered(epoch, after).filter(|entry| entry.state == state).take(limit).cloned().collect())
+    }
+
+    fn cursor(&self, epoch: EpochId, entity_type: &str) -> Read<Cursor> {
+        Ok(self.cursors.get(&(epoch, entity_type.to_owned())).cloned().unwrap_or_default())
+    }
+
+    fn changes(&self, epoch: EpochId, after: u64, limit: usize) -> Read<Vec<Change>> {
+        let kept = self.changes.iter().filter(|((owner, seq), _)| *owner == epoch && *seq > after);
+        Ok(kept.map(|(_, change)| change.clone()).take(limit).collect())
+    }
+
+    fn answer(&self, epoch: EpochId, request_id: &str) -> Read<Option<StoredAnswer>> {
+        Ok(self.answers.get(&(epoch, request_id.to_owned())).cloned())
+    }
+
+    fn answers(&self, epoch: EpochId, after: &str, limit: usize) -> Read<Vec<(String, StoredAnswer)>> {
+        let later = self.answers.iter().filter(|((owner, id), _)| *owner == epoch && id.as_str() > after);
+        Ok(later.map(|((_, id), answer)| (id.clone(), answer.clone())).take(limit).collect())
+    }
+}

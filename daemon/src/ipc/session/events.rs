@@ -1,0 +1,93 @@
+//! A connection's events.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::FutureExt as _;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{Session, Stage};
+use crate::ipc::fanout::{Chunk, Step};
+use crate::ipc::reads::replay;
+
+thread_local! {
+    /// One chunk of events for all connections of a thread: it is empty again before anything else runs.
+    static EVENTS: RefCell<Chunk> = RefCell::new(Chunk::default());
+}
+
+/// What the socket took of a chunk of events.
+enum Sent {
+    All(Step),
+    Part,
+    Nothing,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
+    /// Writes events straight from the ring, as long as nothing else waits. What the socket does not take stays in the ring, but for the
+    /// rest of a few lines.
+    pub(super) fn poll_events(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut moved = false;
+        while self.out.is_empty() && !self.events_held && self.stage == Stage::Open {
+            let Some(subscription) = &mut self.caller.subscription else {
+                self.replay = None;
+                break;
+            };
+            if let Some(Poll::Ready(page)) = self.replay.as_mut().map(|replay| replay.poll_unpin(cx)) {
+                self.replay = None;
+                match page {
+                    Ok(page) => subscription.take_page(page),
+                    Err(error) => {
+                        tracing::info!(%error, "a subscriber must resume: the durable feed can't be read from where it stands");
+                        self.stage = Stage::Finishing { linger: true };
+                        return Ok(true);
+                    }
+                }
+            }
+            let sent = EVENTS.with_borrow_mut(|chunk| {
+                chunk.clear();
+                let step = subscription.fill(chunk);
+                if chunk.is_empty() {
+                    return Ok::<_, io::Error>(Sent::All(step));
+                }
+                let (written, is_blocked) = match Pin::new(&mut self.stream).poll_write(cx, chunk.bytes()) {
+                    Poll::Ready(written) => (written?, false),
+                    Poll::Pending => (0, true),
+                };
+                moved |= written > 0;
+                if written < chunk.bytes().len()
+                    && let Some((rest, cursor)) = chunk.rest(written)
+                {
+                    self.out.extend_from_slice(rest);
+                    subscription.rewind(cursor);
+                    return Ok(if is_blocked { Sent::Nothing } else { Sent::Part });
+                }
+                Ok(Sent::All(step))
+            })?;
+            let step = match sent {
+                Sent::All(step) => step,
+                Sent::Part => continue,
+                // The socket wakes the connection.
+                Sent::Nothing => break,
+            };
+            match step {
+                Step::More => {}
+                Step::Idle if subscription.sleep(cx.waker()) => break,
+                Step::Idle => {}
+                Step::Replay { since } if self.replay.is_none() => {
+                    let server = Arc::clone(&self.caller.server);
+                    self.replay = Some(replay(server, since, subscription.filter().clone()).boxed());
+                }
+                Step::Replay { .. } if subscription.sleep(cx.waker()) => break,
+                Step::Replay { .. } => {}
+                Step::FeedChanged => {
+                    self.stage = Stage::Finishing { linger: true };
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(moved)
+    }
+}

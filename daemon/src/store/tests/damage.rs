@@ -1,0 +1,122 @@
+//! Damaged files: an open either repairs, or moves the store aside and starts fresh; it never dies, hangs or lies.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::child::{self, EPOCH, Role, appended};
+use super::{open, sample};
+use crate::engine::view::View;
+
+/// The write sets of the store that is damaged; it has some segments.
+const SETS: u64 = 120;
+
+/// That store, closed.
+fn filled(dir: &Path) {
+    let (mut store, _) = open(dir);
+    for number in 1..=SETS {
+        store.apply(&appended(number)).unwrap();
+        store.sync().unwrap();
+    }
+    store.close().unwrap();
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in from.read_dir().unwrap().map(Result::unwrap) {
+        let target = to.join(file.file_name());
+        if file.path().is_dir() {
+            copy(&file.path(), &target);
+        } else {
+            fs::copy(file.path(), target).unwrap();
+        }
+    }
+}
+
+/// sled's files.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> =
+        dir.join("sled").read_dir().unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file()).collect();
+    files.sort();
+    files
+}
+
+/// A small generator: the same trials every time.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % end.max(1)
+    }
+}
+
+fn damage(dice: &mut Dice, path: &Path, kind: usize) -> String {
+    let mut bytes = fs::read(path).unwrap();
+    let what = match kind {
+        0 => {
+            let end = dice.below(bytes.len());
+            bytes.truncate(end);
+            format!("cut at {end}")
+        }
+        1 => {
+            let at = dice.below(bytes.len());
+            let bit = dice.below(8);
+            bytes[at] ^= 1 << bit;
+            format!("bit {bit} of {at} flipped")
+        }
+        2 => {
+            let at = dice.below(bytes.len());
+            let end = (at + 1 + dice.below(8192)).min(bytes.len());
+            bytes[at..end].fill(0);
+            format!("{at}..{end} zeroed")
+        }
+        3 => {
+            bytes.fill(0);
+            "all zeroed".to_owned()
+        }
+        _ => {
+            bytes.clear();
+            "emptied".to_owned()
+        }
+    };
+    fs::write(path, bytes).unwrap();
+    format!("{} {what}", path.file_name().unwrap().to_string_lossy())
+}
+
+/// Either everything is there, or the store says that it started fresh and the outbox is there.
+fn assert_truthful(dir: &Path, what: &str) {
+    let aside = dir.read_dir().unwrap().any(|file| file.unwrap().file_name().to_string_lossy().starts_with("damaged-"));
+    let (store, _) = open(dir);
+    let reader = store.reader();
+    let numbers: Vec<u64> = reader.entries(EPOCH, 0, 1_000).unwrap().iter().map(|entry| entry.number).collect();
+    assert_eq!(numbers, (SETS - 19..=SETS).collect::<Vec<_>>(), "the outbox after {what}");
+    assert_eq!(reader.registry().unwrap(), sample::registry(SETS), "the registry after {what}");
+    let rows = reader.rows(EPOCH, "user", "", 10_000).unwrap().len() as u64;
+    assert_eq!(rows, if aside { 0 } else { 20 * SETS }, "the replica after {what}");
+    assert_eq!(reader.changes(EPOCH, 0, 1_000).unwrap().len() as u64, if aside { 0 } else { SETS }, "the feed after {what}");
+    store.close().unwrap();
+}
+
+#[test]
+fn no_damage_to_a_file_of_sled_makes_the_store_die_or_hang() {
+    let rounds = std::env::var("AESYNC_DAMAGE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3);
+    let pristine = tempfile::tempdir().unwrap();
+    filled(pristine.path());
+    let mut dice = Dice(1);
+    for round in 0..rounds {
+        for file in files(pristine.path()) {
+            for kind in 0..5 {
+                let dir = tempfile::tempdir().unwrap();
+                copy(pristine.path(), dir.path());
+                let what = damage(&mut dice, &dir.path().join("sled").join(file.file_name().unwrap()), kind);
+                let first = child::run(Role::Use, dir.path()).unwrap_or_else(|error| panic!("round {round}, {what}: {error}"));
+                println!("{what}: {first}");
+                assert_truthful(dir.path(), &what);
+                let second =
+                    child::run(Role::Use, dir.path()).unwrap_or_else(|error| panic!("round {round}, {what}, again: {error}"));
+                println!("    then {second}");
+                assert!(second.ends_with("written"), "{what}: {first}, then {second}");
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A full disk: an error of its own, nothing half done, and no restart needed (rule R45).
+//!
+//! These need a small file system of their own, which only root may mount; elsewhere they pass without having looked.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::super::{OpenError, Store, StoreError};
+use super::child::{EPOCH, appended};
+use super::{open, options, sample};
+use crate::engine::view::View;
+
+/// A mounted tmpfs, unmounted when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount(megabytes: u32) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let options = format!("size={megabytes}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(dir.path()).output();
+        mounted.is_ok_and(|output| output.status.success()).then(|| Self(dir))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Waits for sled's threads, which let go of the files a moment after the close.
+    fn remount(&self, option: &str) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut remount = Command::new("mount");
+        remount.args(["-o", &format!("remount,{option}")]).arg(self.path());
+        while !remount.output().unwrap().status.success() {
+            assert!(Instant::now() < deadline, "remount {option}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_as_such_and_the_store_goes_on_once_there_is_space() {
+    let Some(disk) = SmallDisk::mount(24) else { return };
+    let ballast = |round: u32| disk.path().join(format!("ballast-{round}"));
+    for round in 0..3 {
+        fs::write(ballast(round), vec![0; 5 << 20]).unwrap();
+    }
+    let (mut store, _) = open(&disk.path().join("state"));
+    let mut synced = 0;
+    for round in 0..3 {
+        let error = loop {
+            assert!(synced < 20_000, "the disk never fills");
+            let group = store.apply(&appended(synced + 1)).and_then(|()| store.apply(&appended(synced + 2)));
+            match group.and_then(|()| store.sync()) {
+                Ok(()) => synced += 2,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+        let error = store.apply(&appended(synced + 1)).and_then(|()| store.sync()).expect_err("still full");
+        assert!(matches!(error, StoreError::Full { .. }), "{error:?}");
+        assert!(store.reader().registry().unwrap().last_entry >= synced, "reads go on");
+        fs::remove_file(ballast(round)).unwrap();
+        store.sync().unwrap();
+        assert_eq!(store.reader().registry().unwrap(), sample::registry(synced), "the group is taken back");
+        store.apply(&appended(synced + 1)).unwrap();
+        store.sync().unwrap();
+        synced += 1;
+        let reader = store.reader();
+        assert_eq!(reader.registry().unwrap(), sample::registry(synced));
+        assert_eq!(reader.changes(EPOCH, 0, usize::MAX).unwrap().len() as u64, synced);
+        assert_eq!(reader.rows(EPOCH, "user", "", usize::MAX).unwrap().len() as u64, synced * 20);
+    }
+    drop(store);
+    let (store, _) = open(&disk.path().join("state"));
+    assert_eq!(store.reader().registry().unwrap(), sample::registry(synced));
+}
+
+#[test]
+fn a_read_only_state_directory_is_refused_with_what_to_do() {
+    let Some(disk) = SmallDisk::mount(24) else { return };
+    let dir = disk.path().join("state");
+    open(&dir).0.close().unwrap();
+    disk.remount("ro");
+    let error = Store::open(&dir, options()).expect_err("it can't be written");
+    assert!(matches!(error, OpenError::NotWritable { .. }), "{error}");
+    disk.remount("rw");
+    assert_eq!(open(&dir).1, []);
+}
+
+#[test]
+fn errors_of_the_disk_are_sorted_by_what_can_be_done() {
+    let sorted = |kind: ErrorKind| match StoreError::io("x", kind.into()) {
+        StoreError::Full { .. } => "full",
+        StoreError::ReadOnly { .. } => "read-only",
+        StoreError::Io { .. } => "io",
+        StoreError::Damaged { .. } => "damaged",
+    };
+    for kind in [ErrorKind::StorageFull, ErrorKind::QuotaExceeded, ErrorKind::FileTooLarge] {
+        assert_eq!(sorted(kind), "full");
+    }
+    for kind in [ErrorKind::ReadOnlyFilesystem, ErrorKind::PermissionDenied] {
+        assert_eq!(sorted(kind), "read-only");
+    }
+    assert_eq!(sorted(ErrorKind::TimedOut), "io");
+}
