@@ -129,7 +129,10 @@ async fn an_update_that_the_server_drops_with_success_is_reported_as_a_conflict_
     assert!(matches!(&entry.verdict, Some(Verdict::Overwritten { server }) if server["name"] == "Server"), "{entry:?}");
     assert_eq!(records(&daemon, "end_user").await[&id]["name"], "Server");
     let conflicts = call(&daemon, ConflictsList {}).await.conflicts;
-    assert_eq!((conflicts.len(), &conflicts[0].sent["name"], &conflicts[0].server["name"]), (1, &json!("Local"), &json!("Server")));
+    assert_eq!(
+        (conflicts.len(), &conflicts[0].sent["name"], &conflicts[0].server["name"]),
+        (1, &json!("Local"), &json!("Server"))
+    );
     let status = synced(&daemon).await;
     let codes: Vec<&str> = status.attention.iter().map(|attention| attention.code.as_str()).collect();
     assert_eq!(codes, ["conflicts", "updates_dropped"]);

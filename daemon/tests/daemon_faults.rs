@@ -75,7 +75,10 @@ fn every_fault() -> Vec<Case> {
         case(twice(answer(404, "text/html", "<h1>not found</h1>")), Converged),
         case(twice(answer(502, "application/json", "{\"message\":\"Bad gateway\"}")), Converged),
         case(twice(answer(404, "application/json", "{\"message\":\"Route not found\"}")).on(Route::Pull), Converged),
-        case(twice(answer(404, "application/json", "{\"message\":\"Route not found\"}")).on(Route::Push), Reported("push_stopped")),
+        case(
+            twice(answer(404, "application/json", "{\"message\":\"Route not found\"}")).on(Route::Push),
+            Reported("push_stopped"),
+        ),
         case(twice(answer(400, "application/json", "{\"error\":\"\\\"table\\\" is required\"}")).on(Route::Push), Converged),
         case(twice(Fault::DatabaseDown), Converged),
         case(twice(Fault::RejectTokens), Reported("auth_required")),

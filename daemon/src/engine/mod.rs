@@ -110,6 +110,9 @@ pub struct Engine {
     http: Http,
     lane: Lane,
     last_request: u64,
+    /// Counts tokens, so that a refusal of an earlier one says nothing about the present one.
+    tokens: u64,
+    sent_with: u64,
     puller: Puller,
     pusher: Pusher,
     calls: Calls,
@@ -146,6 +149,8 @@ impl Engine {
             http: Http::default(),
             lane: Lane::Idle,
             last_request: 0,
+            tokens: 0,
+            sent_with: 0,
             puller: Puller::default(),
             pusher: Pusher::default(),
             calls: Calls::default(),

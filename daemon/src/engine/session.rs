@@ -133,6 +133,7 @@ impl Engine {
                 let log = token.log.clone();
                 let renewed = self.auth.token().is_some();
                 self.auth.signed_in(now, token);
+                self.tokens = self.tokens.saturating_add(1);
                 if self.identity() == Some(&identity) && !self.adopting {
                     out.push(Effect::SignedIn { tenant: identity.tenant });
                     if renewed {
@@ -200,6 +201,10 @@ impl Engine {
 
     /// The server did not accept the token (rule R40).
     pub(super) fn on_rejected(&mut self, now: &Now, out: &mut Vec<Effect>) {
+        if self.sent_with != self.tokens {
+            // The request carried an earlier token.
+            return;
+        }
         self.auth.reject();
         self.troubles.set(now, Trouble::Auth, "auth_required", "the server does not accept the token");
         out.push(Effect::Log(LogLevel::Warn, "the server does not accept the token".to_owned()));

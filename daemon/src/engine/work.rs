@@ -270,6 +270,7 @@ impl Engine {
 
     fn next_request(&mut self) -> RequestId {
         self.last_request = self.last_request.saturating_add(1);
+        self.sent_with = self.tokens;
         RequestId(self.last_request)
     }
 

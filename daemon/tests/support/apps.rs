@@ -80,7 +80,10 @@ pub async fn subscribe(daemon: &Daemon, channels: &[Channel]) -> Events {
     let path = daemon.socket().to_owned();
     let params = Subscribe { channels: channels.to_vec(), ..Subscribe::default() };
     let subscription = tokio::task::spawn_blocking(move || {
-        aesync_protocol::client::Client::connect(&path).expect("the daemon can be reached").subscribe(&params).expect("subscribed")
+        aesync_protocol::client::Client::connect(&path)
+            .expect("the daemon can be reached")
+            .subscribe(&params)
+            .expect("subscribed")
     });
     Events(Some(subscription.await.expect("the call ends")))
 }
