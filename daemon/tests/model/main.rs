@@ -110,6 +110,7 @@ fn check(chance: u64, ops: &[Op]) {
     sim.check();
     let quiet = sim.server.requests;
     sim.advance(3_600_000);
+    sim.rest();
     // I5: twelve polls and a few listings an hour, two requests each.
     assert!(sim.server.requests - quiet < 60, "I5: {} requests in a quiet hour", sim.server.requests - quiet);
     sim.check();

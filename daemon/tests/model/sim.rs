@@ -325,6 +325,17 @@ impl Sim {
         for _ in 0..12 {
             self.advance(HOUR / 2);
         }
+        self.rest();
+    }
+
+    /// Until no poll happens to be under way.
+    pub fn rest(&mut self) {
+        for _ in 0..20 {
+            if self.status.as_ref().is_some_and(|status| status.status != StatusWord::Syncing) {
+                return;
+            }
+            self.advance(1_000);
+        }
     }
 
     /// What must hold once it is quiet.
