@@ -218,7 +218,8 @@ impl Source for FakeDaemon {
         if since + 1 < status.feed.first_seq {
             return Err(Error::new(ErrorCode::Gone, "trimmed"));
         }
-        let changes: Vec<_> = feed.iter().filter(|change| change.seq > since).take(limit).cloned().collect();
+        let from = feed.partition_point(|change| change.seq <= since);
+        let changes: Vec<_> = feed[from..].iter().take(limit).cloned().collect();
         let next = changes.last().map_or(since, |change| change.seq);
         let last_seq = feed.last().map_or(0, |change| change.seq).max(since);
         Ok(ChangePage { log: status.feed.log.clone(), changes, next, last_seq })
