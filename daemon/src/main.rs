@@ -1,2 +1,119 @@
-//! x
-fn main() {}
+//! The aesyncd process: arguments and configuration in, a running daemon, signals and systemd around it.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use aesync_protocol::endpoint::Scope;
+use aesyncd::args::{Args, EXIT_CONFIGURATION, check};
+use aesyncd::config::{Environment, Loaded, scope_of_this_process};
+use aesyncd::service::log::Log;
+
+use aesyncd::service::{Signal, Signals, activation, notify};
+use aesyncd::{Daemon, StartError, StartOptions};
+use anyhow::Context as _;
+use clap::Parser as _;
+
+/// Threads that serve local applications; the store, the session and the loop have their own.
+const WORKERS: usize = 2;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let (environment, scope) = (Environment::of_this_process(), scope_of_this_process());
+    if args.check {
+        return check(&args, &environment, scope);
+    }
+    let loaded = match args.load(&environment, scope) {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(&error, EXIT_CONFIGURATION),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+    let outcome =
+        runtime.context("starting the runtime").and_then(|runtime| runtime.block_on(serve(args, environment, scope, loaded)));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let configuration = error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration);
+            fail(&format_args!("{error:#}"), if configuration { EXIT_CONFIGURATION } else { 1 })
+        }
+    }
+}
+
+async fn serve(args: Args, environment: Environment, scope: Scope, loaded: Loaded) -> anyhow::Result<()> {
+    let Loaded { config, file, warnings } = loaded;
+    let log = Log::start(&config.log).context("starting the log")?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut signals = Signals::listen().context("listening for signals")?;
+    let state_dir = config.state_dir(&environment, scope)?;
+    let socket = args.socket_path(&config, &environment, scope)?;
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), state = %state_dir.display(), socket = %socket.display(), configuration = ?file, "starting");
+    let mut options = StartOptions::new(state_dir, socket);
+    #[cfg(unix)]
+    {
+        options.inherited = activation::inherited_socket().context("taking over the socket that systemd opened")?;
+    }
+    options.reload =
+        Box::new(move || args.load(&environment, scope).map(|loaded| loaded.config).map_err(|error| error.to_string()));
+    let log_of_reload = log.clone();
+    options.log_filter = Box::new(move |filter| {
+        if let Err(error) = log_of_reload.set_filter(filter) {
+            tracing::warn!("the log filter stays as it was: {error}");
+        }
+    });
+    let mut daemon = Daemon::start(config, options).await?;
+    notify::ready();
+    attend(&mut daemon, &mut signals).await;
+    notify::stopping();
+    tracing::info!("stopping");
+    daemon.stop().await;
+    Ok(())
+}
+
+/// Until the daemon is to stop: signals, the status line of the service, and the watchdog.
+async fn attend(daemon: &mut Daemon, signals: &mut Signals) {
+    let mut statuses = daemon.status();
+    let mut watchdog = notify::watchdog_interval().map(tokio::time::interval);
+    let mut said = None;
+    loop {
+        let status = Arc::clone(&statuses.borrow_and_update());
+        let line = match status.reason {
+            Some(reason) => {
+                format!("{} ({})", status.status, serde_json::to_value(reason).unwrap_or_default().as_str().unwrap_or_default())
+            }
+            None => status.status.to_string(),
+        };
+        if said.as_ref() != Some(&line) {
+            notify::status(&line);
+            said = Some(line);
+        }
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Stop => return,
+                Signal::Reload => {
+                    notify::reloading();
+                    // What is wrong with it is in the log, and the old one goes on.
+                    let _ = daemon.reload().await;
+                    notify::ready();
+                }
+            },
+            changed = statuses.changed() => if changed.is_err() { return },
+            () = daemon.stopped() => return,
+            () = tick(&mut watchdog) => if daemon.is_alive().await { notify::alive() },
+        }
+    }
+}
+
+async fn tick(watchdog: &mut Option<tokio::time::Interval>) {
+    match watchdog {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    use std::io::Write as _;
+    // Who closed stderr does not want to know.
+    let _ = writeln!(std::io::stderr(), "aesyncd: {error}");
+    ExitCode::from(code)
+}

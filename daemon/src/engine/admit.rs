@@ -149,7 +149,7 @@ pub fn unknown_type(settings: &Settings, entity_type: &str) -> Error {
     Error::new(ErrorCode::InvalidEntity, format!("{shown:?} is not among the configured entity types: {known}"))
         .with("entityType", shown.as_str())
         .with("reason", "the entity type is not configured")
-        .hint(format!("use one of {known}, or add it to sync.entity_types in aesyncd.toml and run `aectl reload`"))
+        .hint(format!("use one of {known}, or add it to sync.entity_types in aesyncd.toml and restart the daemon"))
 }
 
 /// A UUID as PostgreSQL writes it: in lower case, with hyphens.

@@ -107,6 +107,9 @@ fn hold(draft: &Draft<'_>, entry: &Entry, batch: &[Entry]) -> Read<Hold> {
         if earlier.number >= entry.number {
             break;
         }
+        if earlier.state == EntryState::Acked {
+            continue;
+        }
         // One change of an entity at a time: an old edit must not land on a newer one.
         return Ok(held(&earlier).map_or(Hold::Later, Hold::Blocked));
     }

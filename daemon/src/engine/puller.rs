@@ -175,16 +175,26 @@ impl Puller {
             (Duration::ZERO, catch_up)
         };
         let types: Vec<String> = types.into_iter().filter(|name| settings.rules(name).is_some()).collect();
-        (!types.is_empty()).then(|| (self.retry_at.map_or(at, |retry| at.max(retry)), types))
+        (!types.is_empty()).then(|| (self.not_before(at), types))
     }
 
-    /// The type whose full listing is due, and when.
+    /// The type that needs a full listing before anything else, and when it may be asked for.
     #[must_use]
-    pub fn listing_due(&self) -> Option<(Duration, String)> {
-        let wanted = self.listings.first().map(|name| (Duration::ZERO, name.clone()));
-        let planned = self.listing_at.iter().min_by_key(|(_, at)| **at).map(|(name, at)| (*at, name.clone()));
-        let (at, name) = wanted.or(planned)?;
-        Some((self.retry_at.map_or(at, |retry| at.max(retry)), name))
+    pub fn listing_wanted(&self, settings: &Settings) -> Option<(Duration, String)> {
+        let gap = self.last_start.map_or(Duration::ZERO, |start| start + settings.pull_gap);
+        self.listings.first().map(|name| (self.not_before(gap), name.clone()))
+    }
+
+    /// The type whose regular full listing comes next, and when.
+    #[must_use]
+    pub fn listing_planned(&self) -> Option<(Duration, String)> {
+        let (name, at) = self.listing_at.iter().min_by_key(|(_, at)| **at)?;
+        Some((self.not_before(*at), name.clone()))
+    }
+
+    /// After a failure nothing comes before its retry.
+    fn not_before(&self, at: Duration) -> Duration {
+        self.retry_at.map_or(at, |retry| at.max(retry))
     }
 
     /// A pull of these types begins: hints from here on ask for one more (rule R35).
@@ -199,13 +209,13 @@ impl Puller {
         self.last_start = Some(now.mono);
     }
 
-    /// A pull of a type ended whole.
-    pub fn ended(&mut self, now: &Now, entity_type: &str, believed: bool) {
+    /// A pull of a type ended whole; `fresh` says whether it began under the present connection.
+    pub fn ended(&mut self, now: &Now, entity_type: &str, fresh: bool) {
         self.last_end = Some(now.mono);
         self.spread = now.between(7, 0.8, 1.2);
         self.retry_at = None;
         self.backoff.reset();
-        if believed {
+        if fresh {
             self.fresh.insert(entity_type.to_owned());
         }
     }

@@ -92,10 +92,8 @@ impl Engine {
     pub(super) fn on_link_change(&mut self, now: &Now, change: LinkChange, out: &mut Vec<Effect>) {
         match change {
             LinkChange::None => {}
-            LinkChange::Open(session) => {
-                self.puller.forget_freshness();
-                out.push(Effect::OpenSession(session));
-            }
+            // What is fresh stays so: over HTTP while that works, and else the status is offline until everything was pulled anew.
+            LinkChange::Open(session) => out.push(Effect::OpenSession(session)),
             LinkChange::Close => {
                 self.puller.forget_freshness();
                 out.push(Effect::CloseSession);

@@ -86,7 +86,8 @@ impl Engine {
         if self.board.shown.as_deref() != Some(&status) {
             let status = Arc::new(status);
             self.board.shown = Some(Arc::clone(&status));
-            out.push(Effect::Snapshot(status));
+            // Before any answer: whoever is told that a change is taken finds a status that knows of it.
+            out.insert(0, Effect::Snapshot(status));
         }
         self.tell(now, word_changed, out);
         self.announce(now, out);
@@ -302,5 +303,46 @@ impl Engine {
         }
         list.extend(self.findings.values().cloned());
         list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aesync_protocol::request::PushWait;
+
+    use super::super::effect::CallId;
+    use super::super::input::{Call, TokenFacts};
+    use super::super::memory::Memory;
+    use super::super::settings::Settings;
+    use super::super::transact::{Adopted, run};
+    use super::super::{Host, Input};
+    use super::*;
+
+    #[test]
+    fn the_status_knows_of_a_change_before_the_application_is_told_that_it_is_taken() {
+        let settings = Settings::new("http://127.0.0.1:1", None, &["end_user"]);
+        let now = Now { mono: Duration::from_secs(1), wall: Timestamp::EPOCH, dice: 1 };
+        let host = Host { version: String::new(), pid: 1, started_at: now.wall, instance: String::new() };
+        let (mut engine, _) = Engine::new(settings.clone(), host, Adopted::default(), &now);
+        let mut memory = Memory::default();
+        let mut last = Vec::new();
+        let token = TokenFacts { tenant: Some("t".into()), user: "u".into(), expires_at: None, log: "log".into() };
+        let changes = vec![("end_user".into(), vec![serde_json::json!({"email": "a@example.com"})])];
+        let push = Call::Push { changes, request_id: None, wait: PushWait::Queued, timeout: Duration::ZERO };
+        for input in [Input::SignedIn(token), Input::Call(CallId(1), push)] {
+            let mut effects = engine.handle(&now, input);
+            while let Some(txn) = effects.iter().find_map(|effect| match effect {
+                Effect::Transact(txn) => Some(txn.clone()),
+                _ => None,
+            }) {
+                let (writes, outcome) = run(&txn, &settings, &memory).expect("the state can be read");
+                memory.apply(&writes);
+                effects = engine.handle(&now, Input::Committed(Box::new(outcome)));
+                last.clone_from(&effects);
+            }
+        }
+        let told = last.iter().position(|effect| matches!(effect, Effect::Reply(_, Ok(_)))).expect("an answer");
+        let shown = last.iter().position(|effect| matches!(effect, Effect::Snapshot(status) if status.outbox.pending == 1));
+        assert!(shown.is_some_and(|shown| shown < told), "{last:?}");
     }
 }

@@ -164,13 +164,16 @@ impl Engine {
             self.http.probe = false;
         }
         let due = |at: Duration| at <= now.mono;
+        if let Some((_, name)) = self.puller.listing_wanted(&self.settings).filter(|(at, _)| due(*at)) {
+            return self.begin_pull(now, Purpose::Reconcile { accept: false }, &[name], Vec::new(), out);
+        }
         if let Some((_, types)) = self.puller.due(&self.settings, self.link.is_online()).filter(|(at, _)| probe || due(*at)) {
             return self.begin_pull(now, Purpose::Incremental, &types, Vec::new(), out);
         }
         if self.may_push() && self.pusher.due().is_some_and(due) {
             return self.begin_push(now, out);
         }
-        if let Some((_, name)) = self.puller.listing_due().filter(|(at, _)| due(*at)) {
+        if let Some((_, name)) = self.puller.listing_planned().filter(|(at, _)| due(*at)) {
             self.begin_pull(now, Purpose::Reconcile { accept: false }, &[name], Vec::new(), out);
         }
     }
@@ -182,8 +185,9 @@ impl Engine {
         }
         let pull = self.puller.due(&self.settings, self.link.is_online()).map(|(at, _)| at);
         let push = if self.may_push() { self.pusher.due() } else { None };
-        let listing = self.puller.listing_due().map(|(at, _)| at);
-        pull.into_iter().chain(push).chain(listing).min()
+        let listings =
+            [self.puller.listing_wanted(&self.settings), self.puller.listing_planned()].into_iter().flatten().map(|(at, _)| at);
+        pull.into_iter().chain(push).chain(listings).min()
     }
 
     fn may_push(&self) -> bool {
@@ -497,13 +501,12 @@ impl Engine {
         self.troubles.clear(Trouble::Pull);
         for (name, end) in &ends {
             let was_suspicious = self.cursors.get(name).is_some_and(|cursor| cursor.suspicious);
-            self.puller.ended(now, name, end.healthy && run.connect == self.connects);
-            if !end.healthy {
+            self.puller.ended(now, name, run.connect == self.connects);
+            if !end.healthy && !was_suspicious {
+                // Ask once more: one odd answer proves nothing (rules R20, R21).
                 self.puller.mark(now, name);
-                if was_suspicious && !matches!(run.purpose, Purpose::Reconcile { .. }) {
-                    // Asked once more, and the canary is still missing (rule R21).
-                    self.puller.want_listing(name);
-                }
+            } else if !end.healthy && !matches!(run.purpose, Purpose::Reconcile { .. }) {
+                self.puller.want_listing(name);
             }
             self.invisible.insert(name.clone(), end.invisible);
             self.cursors.insert(name.clone(), end.cursor.clone());

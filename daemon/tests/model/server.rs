@@ -218,7 +218,11 @@ impl Server {
                 .rows
                 .iter()
                 .filter(|((owner, kind, _), row)| {
-                    owner == tenant && kind == entity_type && row.stamp > since.as_millis() && row.shows_at <= now && shown(&row.fields)
+                    owner == tenant
+                        && kind == entity_type
+                        && row.stamp > since.as_millis()
+                        && row.shows_at <= now
+                        && shown(&row.fields)
                 })
                 .map(|(_, row)| (row.stamp, stamped(&row.fields, row.stamp)))
                 .collect();

@@ -1,14 +1,18 @@
 //! A daemon in this process, a development server, and conditions to wait for.
 
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "shared by test binaries that each use a part of it")]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by them, its helpers included")]
+
+pub mod apps;
+pub mod truth;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use adminengine_dev::{DevServer, Options, TokenSpec, World};
-use aesync_protocol::Status;
 use aesync_protocol::client::Client;
+use aesync_protocol::{Status, StatusWord};
 use aesyncd::config::Config;
 use aesyncd::{Daemon, StartOptions};
 
@@ -39,6 +43,26 @@ impl Scene {
         let token = scene.world.token(&scene.tenant);
         scene.use_token(&token);
         scene
+    }
+
+    /// As [`Scene::new`], with other numbers.
+    pub fn with(tune: impl FnOnce(&mut Config)) -> Self {
+        let mut scene = Self::new();
+        tune(&mut scene.config);
+        scene
+    }
+
+    /// Every wait short: for tests whose point is not how long one waits.
+    pub fn hurried() -> Self {
+        Self::with(|config| {
+            config.tuning.hint_delay = Duration::from_millis(20);
+            config.tuning.pull_gap = Duration::from_millis(50);
+            config.tuning.backoff_min = Duration::from_millis(50);
+            config.tuning.backoff_max = Duration::from_millis(300);
+            config.tuning.http_interval = Duration::from_millis(400);
+            config.tuning.request_timeout = Duration::from_secs(1);
+            config.tuning.reconcile_agree = Duration::from_millis(300);
+        })
     }
 
     pub fn use_token(&mut self, token: &str) {
@@ -96,6 +120,11 @@ pub async fn status_where(daemon: &Daemon, what: &str, is_so: impl FnMut(&Status
         Ok(Err(_)) => panic!("the daemon ended while waiting for: {what}"),
         Err(_) => panic!("waited in vain for: {what}; the status is {:#?}", daemon.status().borrow()),
     }
+}
+
+/// Waits until the daemon says that it is synced.
+pub async fn synced(daemon: &Daemon) -> Arc<Status> {
+    status_where(daemon, "synced", |status| status.status == StatusWord::Synced).await
 }
 
 /// Waits for anything, looking every few milliseconds.

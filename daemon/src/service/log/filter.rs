@@ -36,7 +36,8 @@ pub(super) fn parse(text: &str) -> Result<EnvFilter, String> {
     if text.trim().is_empty() {
         return Err("it is empty; write off to log nothing".to_owned());
     }
-    for directive in text.split(',').map(str::trim) {
+    let directives: Vec<&str> = text.split(',').map(str::trim).collect();
+    for directive in &directives {
         // A misspelt level reads as the name of a crate, of which everything is logged.
         let is_word = !directive.is_empty() && directive.bytes().all(|byte| byte.is_ascii_alphabetic());
         if is_word && !LEVELS.contains(&directive.to_ascii_lowercase().as_str()) {
@@ -46,7 +47,7 @@ pub(super) fn parse(text: &str) -> Result<EnvFilter, String> {
     }
     EnvFilter::builder()
         .with_default_directive(LevelFilter::ERROR.into())
-        .parse(text)
+        .parse(directives.join(","))
         .map_err(|error| format!("{text:?} is no filter ({error})"))
 }
 
