@@ -8,7 +8,7 @@ use aesync_protocol::entity::Changes;
 use aesync_protocol::request::{GetStatus, Push, RecordsGet, RecordsList};
 use aesync_protocol::response::{EntryState, PushedEntry};
 use aesync_protocol::status::OutboxStatus;
-use aesync_protocol::{Channel, Event, StatusWord};
+use aesync_protocol::{Channel, Event, Record, StatusWord};
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
@@ -70,7 +70,7 @@ fn arrives(backend: &Backend, app: &mut Client, events: &mut Follower, voice: &V
     backend.insert_elsewhere("interactions", &interaction(title))?;
     voice.act(format_args!("Another device adds the interaction {title:?} on the server."));
     let change = events.until(voice, "that change to arrive", |event| match event {
-        Event::Change { change } if change.record.as_ref().is_some_and(|record| record["title"] == title) => Some(change.clone()),
+        Event::Change { change } if change.record.as_ref().is_some_and(|record| is_titled(record, title)) => Some(change.clone()),
         _ => None,
     })?;
     voice.hear(format_args!(
@@ -80,7 +80,7 @@ fn arrives(backend: &Backend, app: &mut Client, events: &mut Follower, voice: &V
         start.elapsed().as_millis()
     ));
     let found = app.call(&RecordsGet { entity_type: change.entity_type, id: change.id })?;
-    ensure!(found.record["title"] == title, "the replica should hold {title:?}, and holds {:?}", found.record);
+    ensure!(is_titled(&found.record, title), "the replica should hold {title:?}, and holds {:?}", found.record);
     events.until_status(voice, "the status to turn synced", |status| status.status == StatusWord::Synced)?;
     Ok(())
 }
@@ -139,7 +139,9 @@ fn during_the_outage(known: &[PushedEntry]) -> anyhow::Result<Vec<(&'static str,
     let person = &known.first().context("find the person who was pushed first")?.id;
     let with_person = |title: &str| {
         let mut interaction = interaction(title);
-        interaction["clientUser"] = json!({ "id": person });
+        if let Some(fields) = interaction.as_object_mut() {
+            fields.insert("clientUser".to_owned(), json!({ "id": person }));
+        }
         interaction
     };
     Ok(vec![
@@ -150,4 +152,8 @@ fn during_the_outage(known: &[PushedEntry]) -> anyhow::Result<Vec<(&'static str,
 
 fn interaction(title: &str) -> Value {
     json!({ "type": "call", "title": title, "description": "A note", "date": "2026-01-31T12:00:00.000Z" })
+}
+
+fn is_titled(record: &Record, title: &str) -> bool {
+    record.get("title").is_some_and(|found| found == title)
 }
