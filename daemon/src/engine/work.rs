@@ -579,7 +579,7 @@ impl Engine {
         self.puller.failed(&self.settings, now, None);
         self.pusher.failed(&self.settings, now, &[], Setback::Wait(None));
         if self.ledger.outbox.sent > 0 {
-            self.transact(now, Step::Recover, out);
+            self.transact(now, Step::Recover { rebuild: false }, out);
         }
     }
 }
