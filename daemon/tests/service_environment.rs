@@ -2,7 +2,6 @@
 
 // Helpers beside the tests may fail as the tests do.
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-
 #![cfg(unix)]
 
 use std::os::unix::fs::MetadataExt as _;
