@@ -164,10 +164,7 @@ impl Engine {
             trim_at: now.mono + TRIM_EVERY,
         };
         let mut out = Vec::new();
-        if engine.settings.server.is_empty() {
-            engine.misconfigured =
-                Some("server.url is not set: name the AdminEngine server in aesyncd.toml, then restart".to_owned());
-        }
+        engine.misconfigured = engine.no_server();
         engine.adopted(now, found, &mut out);
         engine.after(now, &mut out);
         (engine, out)
@@ -308,6 +305,12 @@ impl Engine {
             out.push(Effect::SignedIn { tenant: identity.tenant });
         }
         self.ask_again(now, out);
+    }
+
+    /// What is wrong with the configuration when it names no server.
+    fn no_server(&self) -> Option<String> {
+        let message = "server.url is not set: name the AdminEngine server in aesyncd.toml, then restart";
+        self.settings.server.is_empty().then(|| message.to_owned())
     }
 
     /// Whose state is served.

@@ -168,6 +168,9 @@ impl Engine {
     /// The token's tenant must be the configured one; without one, the token's counts (rule R39).
     fn check_tenant(&self, token: &TokenFacts) -> Result<Identity, Error> {
         let refuse = |message: String, hint: &str| Err(Error::new(ErrorCode::Misconfigured, message).hint(hint));
+        if let Some(message) = self.no_server() {
+            return refuse(message, "a token without its server is of no use");
+        }
         let Some(tenant) = token.tenant.as_ref().map(|tenant| tenant.to_lowercase()) else {
             return refuse(
                 "the token names no tenant: it carries neither customerId nor companyId".to_owned(),
@@ -185,7 +188,7 @@ impl Engine {
 
     pub(super) fn on_signed_out(&mut self) {
         self.auth.signed_out();
-        self.misconfigured = None;
+        self.misconfigured = self.no_server();
         self.troubles.clear(Trouble::Auth);
     }
 

@@ -7,7 +7,7 @@ pub mod apps;
 pub mod truth;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use adminengine_dev::{DevServer, Options, TokenSpec, World};
@@ -86,6 +86,14 @@ impl Scene {
     /// A daemon over this scene's state.
     pub async fn start(&self) -> Daemon {
         Daemon::start(self.config.clone(), StartOptions::new(self.state_dir(), self.socket())).await.expect("the daemon starts")
+    }
+
+    /// A daemon that reads `config` when it is told to reload.
+    pub async fn start_reloading(&self, config: &Arc<Mutex<Config>>) -> Daemon {
+        let mut options = StartOptions::new(self.state_dir(), self.socket());
+        let config = Arc::clone(config);
+        options.reload = Box::new(move || Ok(config.lock().expect("the configuration").clone()));
+        Daemon::start(self.config.clone(), options).await.expect("the daemon starts")
     }
 
     /// The server dies: every connection is cut.

@@ -34,7 +34,9 @@ const fn advice(kind: &FailureKind) -> &'static str {
         FailureKind::Broken | FailureKind::TimedOut => {
             "it will be tried again; if it goes on, look at the server and at what stands before it"
         }
-        FailureKind::NotOurs => "check that server.url leads to AdminEngine and not to a proxy or a login page",
+        FailureKind::NotOurs | FailureKind::Status { message: None, .. } => {
+            "check that server.url leads to AdminEngine and not to a proxy or a login page"
+        }
         FailureKind::TooLarge => "look at the server: its answers are never that large",
         FailureKind::Status { .. } => "the server's log says more",
         FailureKind::NoToken => "sign in first",
