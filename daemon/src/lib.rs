@@ -30,6 +30,9 @@ use store::Store;
 /// How long the loop may take to show that it turns.
 const ALIVE_WITHIN: Duration = Duration::from_secs(10);
 
+/// Rows of a pull that are written at a time.
+const PAGE_ROWS: usize = 150;
+
 /// Why the daemon could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -207,6 +210,8 @@ fn connect_options(config: &Config) -> Result<(Option<ServerUrl>, Option<Rest>),
     options.ca_file.clone_from(&config.server.ca_file);
     options.secret_fields.clone_from(&config.replica.secret_fields);
     options.timeouts.request = config.tuning.request_timeout;
+    // The store's readers wait while a page is written: pages of this size keep that under some milliseconds.
+    options.limits.page_rows = PAGE_ROWS;
     options.timeouts.pull_headers = config.tuning.request_timeout;
     let rest = Rest::new(options).map_err(|error| StartError::Config(format!("server: {error}")))?;
     Ok((Some(server), Some(rest)))

@@ -65,7 +65,6 @@ impl Config {
         let new = new.clone();
         Self {
             auth: new.auth,
-            access: new.access,
             sync: SyncConfig { entity_types: self.sync.entity_types.clone(), ..new.sync },
             log: LogConfig { filter: new.log.filter, format: self.log.format },
             ..self.clone()

@@ -19,14 +19,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use crate::config::{Changes, Config};
+use crate::engine::durable::EpochId;
 use crate::engine::effect::{CallId, LogLevel};
 use crate::engine::input::{RequestId, RestEvent, SessionEvent, SessionId};
-use crate::engine::transact::{Done, Txn};
+use crate::engine::transact::{Done, Step, Txn};
 use crate::engine::view::View as _;
 use crate::engine::{Effect, Engine, Host, Input, identity};
 use crate::ipc::{Call, Fanout, Source};
 use crate::server::{RequestHandle, Rest, ServerUrl, Session, SessionOptions, SessionTimings};
-use crate::store::{Finding, Store};
+use crate::store::{Finding, FindingCode, Store};
 
 use clock::Clock;
 use credentials::{Keyring, Token};
@@ -151,6 +152,7 @@ impl Driver {
         let found = identity::boot(&settings, &reader, &reader.registry()?)?;
         let fanout = Fanout::new(crate::ipc::DEFAULT_RING, &found.ledger.log, found.ledger.last_seq);
         let epoch = found.registry.current;
+        let epochs: Vec<EpochId> = found.registry.epochs.keys().copied().collect();
         let host =
             Host { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id(), started_at: now.wall, instance };
         let (engine, effects) = Engine::new(settings, host, found, &now);
@@ -202,10 +204,15 @@ impl Driver {
                 stopped: stop.subscribe(),
             },
         };
+        if findings.iter().any(|finding| finding.code == FindingCode::OutboxRestored) {
+            for epoch in epochs {
+                driver.submit(Box::new(Txn { epoch, at: now.wall, step: Step::Recover { rebuild: true } }));
+            }
+        }
         driver.carry_out(effects);
         for finding in findings {
             tracing::warn!(code = %finding.code, "{}", finding.message);
-            if finding.code != crate::store::FindingCode::UncleanStop {
+            if finding.code != FindingCode::UncleanStop {
                 driver.find(finding.code.as_str(), finding.message);
             }
         }
@@ -288,7 +295,7 @@ impl Driver {
     }
 
     /// Reads are answered from this epoch from now on.
-    fn serve(&self, epoch: Option<crate::engine::durable::EpochId>) {
+    fn serve(&self, epoch: Option<EpochId>) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         *served = Served { epoch, settings: Arc::clone(self.engine.settings()) };
     }

@@ -74,6 +74,14 @@ impl Auth {
         self.backoff.reset();
     }
 
+    /// A token did not fit the configuration. If the engine's own login brought it, another one would bring no better.
+    pub fn misfit(&mut self, detail: &str) {
+        if self.login == Login::Running {
+            self.login = Login::Refused;
+            self.refusal = Some(detail.to_owned());
+        }
+    }
+
     /// A login brought no token.
     pub fn login_failed(&mut self, settings: &Settings, now: &Now, failure: &LoginFailure) {
         match failure {

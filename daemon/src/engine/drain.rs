@@ -19,11 +19,15 @@ const SCAN: usize = 2_000;
 /// Entries read at a time.
 const PAGE: usize = 100;
 
-/// After a start: a request that was under way may have reached the server, or not (rule R9).
+/// After a start: a request that was under way may have reached the server, or not (rule R9). With `rebuild`, entries that make no
+/// overlay are put back into what applications see.
 ///
 /// # Errors
 /// When the state can't be read.
-pub fn recover(draft: &mut Draft<'_>) -> Read<Done> {
+pub fn recover(draft: &mut Draft<'_>, rebuild: bool) -> Read<Done> {
+    if rebuild {
+        rebuild_overlays(draft)?;
+    }
     let mut after = 0;
     loop {
         let sent = draft.view().entries_in(draft.epoch(), EntryState::Sent, after, PAGE)?;
@@ -31,6 +35,25 @@ pub fn recover(draft: &mut Draft<'_>) -> Read<Done> {
         after = last.number;
         for entry in sent {
             draft.put_entry(Entry { state: EntryState::InDoubt, ..entry })?;
+        }
+    }
+}
+
+fn rebuild_overlays(draft: &mut Draft<'_>) -> Read<()> {
+    let mut after = 0;
+    loop {
+        let page = draft.view().entries(draft.epoch(), after, PAGE)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = last.number;
+        for entry in page.into_iter().filter(|entry| entry.state != EntryState::Conflict) {
+            let key = key_of(&entry);
+            let before = draft.seen(&key)?;
+            let mut live = draft.live_entries(&key)?;
+            if live.iter().all(|known| known.number != entry.number) {
+                live.push(entry);
+                live.sort_by_key(|entry| entry.number);
+                draft.settle(&key, before, &live, Origin::Local)?;
+            }
         }
     }
 }

@@ -300,7 +300,7 @@ impl Engine {
         self.invisible.clear();
         self.http = Http::default();
         if self.epoch.is_some() {
-            self.transact(now, Step::Recover, out);
+            self.transact(now, Step::Recover { rebuild: false }, out);
             self.puller.plan_listings(&self.settings, now, &self.cursors);
         }
         let identity = self.identity().cloned();

@@ -36,6 +36,8 @@ pub struct Puller {
     spread: f64,
     retry_at: Option<Duration>,
     backoff: Backoff,
+    /// Types whose answers can't be believed, a full listing included, are asked for ever more rarely.
+    doubts: BTreeMap<String, Backoff>,
     /// When a type's next full listing is due.
     listing_at: BTreeMap<String, Duration>,
     /// Types that need a full listing now.
@@ -98,7 +100,19 @@ pub struct PullRun {
 impl Puller {
     /// A hint, or a push of our own, says that a type is stale.
     pub fn mark(&mut self, now: &Now, entity_type: &str) {
-        self.dirty.entry(entity_type.to_owned()).or_insert(now.mono);
+        let since = self.dirty.entry(entity_type.to_owned()).or_insert(now.mono);
+        *since = now.mono.min(*since);
+    }
+
+    /// Not even a full listing could be believed: the type is asked for again after a backoff, so that it heals with the server.
+    pub fn doubt(&mut self, settings: &Settings, now: &Now, entity_type: &str) {
+        let wait = self.doubts.entry(entity_type.to_owned()).or_default().fail(settings, now);
+        self.dirty.entry(entity_type.to_owned()).or_insert(now.mono + wait);
+    }
+
+    /// An answer could be believed.
+    pub fn believe(&mut self, entity_type: &str) {
+        self.doubts.remove(entity_type);
     }
 
     /// Whether a type is known to be stale.

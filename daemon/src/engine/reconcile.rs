@@ -62,6 +62,8 @@ pub fn settle(
     let cap = settings.brake_rows.max(records.saturating_mul(settings.brake_percent) / 100);
     if gone > 0 && !accept && (listed == 0 || gone > cap) {
         result.held = gone;
+        // One broken answer must not ask a person until the next regular listing; a second one that says the same does.
+        await_second = cursor.missing == 0;
     } else {
         for id in missing {
             let key: Key = (entity_type.to_owned(), id.clone());
@@ -83,7 +85,13 @@ pub fn settle(
     }
     if listed > 0 || records == 0 || accept {
         let canary = newest_id.map(str::to_owned);
-        cursor = Cursor { last_reconciled_at: Some(at), suspicious: false, canary, ..cursor };
+        let newest = match &canary {
+            Some(id) => draft.row(&(entity_type.to_owned(), id.clone()))?.and_then(|row| row.updated_at),
+            None => None,
+        };
+        // The high water follows the canary down: asked from above it, no answer would ever contain it again (rule R21).
+        let high_water = cursor.high_water.min(newest);
+        cursor = Cursor { last_reconciled_at: Some(at), suspicious: false, canary, high_water, ..cursor };
     }
     cursor.missing = result.held;
     draft.set_cursor(entity_type, cursor.clone());

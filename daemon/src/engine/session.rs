@@ -155,6 +155,7 @@ impl Engine {
             }
             Err(error) => {
                 out.push(Effect::Log(LogLevel::Error, error.message.clone()));
+                self.auth.misfit(&error.message);
                 if !self.auth.usable(now) {
                     self.misconfigured = Some(error.message.clone());
                     self.troubles.set(now, Trouble::Auth, "misconfigured", error.message.clone());

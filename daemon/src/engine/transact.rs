@@ -42,7 +42,10 @@ pub enum Step {
     /// Stores whether the daemon is paused; `Txn::epoch` is ignored.
     SetPaused(bool),
     /// After a start: what was under way when the daemon stopped is in doubt (rule R9).
-    Recover,
+    Recover {
+        /// The outbox came back without what applications saw of it: make that anew (rule R44).
+        rebuild: bool,
+    },
     /// Takes a push into the outbox.
     Enqueue {
         /// The call to answer.
@@ -306,7 +309,8 @@ pub fn run(txn: &Txn, settings: &Settings, view: &dyn View) -> Read<(WriteSet, O
     }
     let mut draft = Draft::new(view, settings, txn.epoch, txn.at)?;
     let done = match &txn.step {
-        Step::Adopt { .. } | Step::SetPaused(_) | Step::Recover => drain::recover(&mut draft)?,
+        Step::Adopt { .. } | Step::SetPaused(_) => drain::recover(&mut draft, false)?,
+        Step::Recover { rebuild } => drain::recover(&mut draft, *rebuild)?,
         Step::Enqueue { call, changes, request_id, seed } => {
             match enqueue::enqueue(&mut draft, changes, request_id.as_deref(), seed)? {
                 Ok((entries, current)) => Done::Enqueued { call: *call, entries, current },

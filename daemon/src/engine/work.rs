@@ -506,8 +506,16 @@ impl Engine {
             if !end.healthy && !was_suspicious {
                 // Ask once more: one odd answer proves nothing (rules R20, R21).
                 self.puller.mark(now, name);
-            } else if !end.healthy && !matches!(run.purpose, Purpose::Reconcile { .. }) {
+            } else if !end.healthy && matches!(run.purpose, Purpose::Reconcile { .. }) {
+                self.puller.doubt(&self.settings, now, name);
+            } else if !end.healthy {
                 self.puller.want_listing(name);
+            } else {
+                self.puller.believe(name);
+                if was_suspicious && end.cursor.missing > 0 {
+                    // The listing that lacked rows was no better than the answers that could not be believed.
+                    self.puller.want_listing(name);
+                }
             }
             self.invisible.insert(name.clone(), end.invisible);
             self.cursors.insert(name.clone(), end.cursor.clone());
@@ -579,7 +587,7 @@ impl Engine {
         self.puller.failed(&self.settings, now, None);
         self.pusher.failed(&self.settings, now, &[], Setback::Wait(None));
         if self.ledger.outbox.sent > 0 {
-            self.transact(now, Step::Recover, out);
+            self.transact(now, Step::Recover { rebuild: false }, out);
         }
     }
 }

@@ -224,7 +224,7 @@ fn types(status: &Status, view: &View) -> String {
 fn notes(state: &TypeStatus) -> String {
     let mut notes = Vec::new();
     if !state.first_sync_done {
-        notes.push("first sync under way");
+        notes.push("first sync not done");
     }
     if state.dirty {
         notes.push("stale");

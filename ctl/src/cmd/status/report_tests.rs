@@ -134,7 +134,7 @@ fn a_first_sync_and_a_pending_confirmation_are_told() {
         ),
         "{text}"
     );
-    assert!(text.contains("end_user            0  never     first sync under way, last answer looked incomplete\n"), "{text}");
+    assert!(text.contains("end_user            0  never     first sync not done, last answer looked incomplete\n"), "{text}");
 }
 
 #[test]
