@@ -1,5 +1,8 @@
 //! What is wrong in a configuration is said with its place, its key, and what is allowed instead.
 
+// Helpers beside the tests may fail as the tests do.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use aesync_protocol::endpoint::Scope;
 use aesyncd::config::{Config, ConfigError, Environment};
 

@@ -1,5 +1,8 @@
 //! Where a configuration comes from: defaults, the file, variables, systemd.
 
+// Helpers beside the tests may fail as the tests do.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use adminengine_dev::{Fault, RequestRecord, Route, SocketEnd};
 use aesync_protocol::StatusWord;
 use aesync_protocol::entity::Changes;
-use aesync_protocol::request::{ConflictsList, ConflictsResolve, Keep, OutboxDiscard, Pull, PullPending, Push, PushWait, Reconcile};
+use aesync_protocol::request::{
+    ConflictsList, ConflictsResolve, Keep, OutboxDiscard, Pull, PullPending, Push, PushWait, Reconcile,
+};
 use aesync_protocol::response::{EntryState, Verdict};
 use serde_json::{Value, json};
 use support::apps::{call, change, code, outbox, push, records, try_call};

@@ -80,7 +80,8 @@ async fn answering(bytes: &'static [u8]) -> String {
             let _ = stream.write_all(bytes).await;
             // Read what was asked before closing, so that the answer is not lost to a reset.
             let mut scratch = [0; 4096];
-            let _ = tokio::time::timeout(Duration::from_millis(50), tokio::io::AsyncReadExt::read(&mut stream, &mut scratch)).await;
+            let _ =
+                tokio::time::timeout(Duration::from_millis(50), tokio::io::AsyncReadExt::read(&mut stream, &mut scratch)).await;
         }
     });
     format!("http://127.0.0.1:{port}")

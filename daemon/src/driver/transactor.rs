@@ -78,9 +78,12 @@ fn work(mut store: Store, transactions: &sync_mpsc::Receiver<(Box<Txn>, Arc<Sett
     }
 }
 
+/// A transaction, and what it came to before the flush.
+type Run = (Box<Txn>, Result<Box<Outcome>, StoreFailure>);
+
 /// Runs a group. If it can't be made durable, none of it counts.
 fn commit(store: &mut Store, reader: &Reader, group: Vec<(Box<Txn>, Arc<Settings>)>) -> Vec<Report> {
-    let mut done: Vec<(Box<Txn>, Result<Box<Outcome>, StoreFailure>)> = Vec::with_capacity(group.len());
+    let mut done: Vec<Run> = Vec::with_capacity(group.len());
     let mut group = group.into_iter();
     let mut wrote = false;
     let mut broken: Option<StoreFailure> = None;

@@ -5,6 +5,7 @@
 
 pub mod admit;
 pub mod apply;
+mod asked;
 pub mod auth;
 pub mod backoff;
 pub mod calls;
@@ -22,7 +23,9 @@ pub mod link;
 pub mod memory;
 pub mod now;
 pub mod puller;
+mod pulling;
 pub mod pusher;
+mod pushing;
 pub mod query;
 pub mod rebase;
 pub mod reconcile;
@@ -33,7 +36,7 @@ pub mod status;
 pub mod transact;
 pub mod verdict;
 pub mod view;
-pub mod work;
+mod work;
 pub mod write_set;
 
 use std::collections::BTreeMap;

@@ -37,11 +37,6 @@ impl Now {
     }
 
     /// A fraction in `0.0..1.0`.
-    #[expect(
-        clippy::cast_precision_loss,
-        clippy::cast_possible_truncation,
-        reason = "53 bits are kept, which is what an f64 holds"
-    )]
     fn fraction(&self, salt: u64) -> f64 {
         let bits = (self.draw(salt) >> 75) as u64;
         bits as f64 / (1_u64 << 53) as f64

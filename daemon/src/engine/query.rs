@@ -153,13 +153,11 @@ impl Query<'_> {
     }
 }
 
-/// The visible records of the next stretch of ids, and the id up to which it goes; none when there are no more.
-fn merged(
-    view: &dyn View,
-    epoch: EpochId,
-    entity_type: &str,
-    after: &str,
-) -> Read<(Vec<(String, ListedRecord)>, Option<String>)> {
+/// Visible records by id, and the id up to which they go; none when there are no more.
+type Stretch = (Vec<(String, ListedRecord)>, Option<String>);
+
+/// The visible records of the next stretch of ids.
+fn merged(view: &dyn View, epoch: EpochId, entity_type: &str, after: &str) -> Read<Stretch> {
     let rows = view.rows(epoch, entity_type, after, PAGE)?;
     let overlays = view.overlays(epoch, entity_type, after, PAGE)?;
     // A full page may be followed by more: nothing beyond its last id is known yet.

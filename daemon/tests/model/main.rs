@@ -2,7 +2,15 @@
 //!
 //! `AESYNC_MODEL_CASES` sets how many cases are tried; 300 when it is not set.
 
-#![allow(missing_docs, unreachable_pub)]
+// Helpers beside the tests may fail as the tests do.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
 
 mod server;
 mod sim;

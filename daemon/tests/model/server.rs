@@ -120,7 +120,7 @@ impl Server {
     /// A row goes without a trace.
     pub fn erase(&mut self, tenant: &str, entity_type: &str, nth: usize) -> bool {
         let ids: Vec<Place> =
-            self.rows.keys().filter(|(owner, kind, _)| owner == tenant && kind == entity_type).cloned().collect();
+            self.visible(tenant, entity_type).into_keys().map(|id| (tenant.to_owned(), entity_type.to_owned(), id)).collect();
         // One always stays: an empty listing proves nothing, so the last row could never be seen to go.
         if ids.len() < 2 {
             return false;
@@ -192,10 +192,10 @@ impl Server {
         if entity.get("poison").is_some_and(|poison| *poison == json!(true)) {
             return Err("invalid input syntax for type timestamp: \"yesterday\"");
         }
-        if let Some(parent) = entity.get("clientUser").and_then(|link| link["id"].as_str()) {
-            if !self.rows.contains_key(&(tenant.to_owned(), "end_user".to_owned(), parent.to_owned())) {
-                return Err("insert or update on table \"interactions\" violates foreign key constraint \"FK_1\"");
-            }
+        if let Some(parent) = entity.get("clientUser").and_then(|link| link["id"].as_str())
+            && !self.rows.contains_key(&(tenant.to_owned(), "end_user".to_owned(), parent.to_owned()))
+        {
+            return Err("insert or update on table \"interactions\" violates foreign key constraint \"FK_1\"");
         }
         let mut fields = entity.clone();
         fields.remove("clientUser");

@@ -1,0 +1,94 @@
+//! Pushes: from the look for a batch to what is known of it afterwards.
+
+use aesync_protocol::Record;
+use aesync_protocol::event::{Event, Progress};
+use aesync_protocol::response::EntryError;
+
+use super::calls::Job;
+use super::classify::{Action, Fate, classify};
+use super::durable::Entry;
+use super::effect::Request;
+use super::input::{Failure, FailureKind};
+use super::lane::Lane;
+use super::pusher::Setback;
+use super::status::Trouble;
+use super::transact::Step;
+use super::work::error_of;
+use super::{Effect, Engine, Now};
+
+impl Engine {
+    pub(super) fn may_push(&self) -> bool {
+        self.ledger.outbox.pending > 0
+    }
+
+    pub(super) fn begin_push(&mut self, now: &Now, out: &mut Vec<Effect>) {
+        self.lane = Lane::Taking;
+        let step = Step::Take {
+            after: self.pusher.scan_from(),
+            count: self.pusher.count(&self.settings),
+            except: self.pusher.resting(now),
+        };
+        self.transact(now, step, out);
+    }
+
+    pub(super) fn on_push_failed(&mut self, now: &Now, batch: &[Entry], failure: &Failure, out: &mut Vec<Effect>) {
+        let (action, fate) = classify(&failure.kind);
+        let numbers: Vec<u64> = batch.iter().map(|entry| entry.number).collect();
+        let setback = match action {
+            Action::Isolate | Action::Split => Setback::Smaller,
+            Action::Wait(wait) => Setback::Wait(Some(wait)),
+            Action::Offline | Action::AuthRequired | Action::BackOff | Action::Stop => Setback::Wait(None),
+        };
+        self.pusher.failed(&self.settings, now, batch, setback);
+        if action == Action::Stop {
+            self.pusher.halt(failure.detail.clone());
+        }
+        if let Some(Job::Sync { call, .. }) = self.calls.jobs.front().cloned()
+            && setback != Setback::Smaller
+        {
+            self.calls.jobs.pop_front();
+            out.push(Effect::Reply(call, Err(error_of(failure))));
+        }
+        self.on_failure(now, Trouble::Push, &action, failure, out);
+        let status = if let FailureKind::Status { status, .. } = failure.kind { Some(status) } else { None };
+        let error = EntryError { status, message: failure.detail.clone(), at: now.wall };
+        let refused_alone = matches!(action, Action::Isolate | Action::Split) && batch.len() == 1;
+        self.lane = Lane::Settling;
+        if fate == Fate::InDoubt || refused_alone {
+            for entry in batch {
+                self.puller.mark(now, &entry.entity_type);
+            }
+            self.transact(now, Step::Doubt { numbers, strike: refused_alone, error }, out);
+        } else {
+            let seen = fate != Fate::Unsent;
+            self.transact(now, Step::Return { numbers, seen, error: seen.then_some(error) }, out);
+        }
+    }
+
+    pub(super) fn count_pushed(&mut self, count: u64) {
+        if let Some(Job::Sync { pushed, .. }) = self.calls.jobs.front_mut() {
+            *pushed = pushed.saturating_add(count);
+        }
+    }
+
+    pub(super) fn on_taken(&mut self, now: &Now, batch: Vec<Entry>, scanned_to: Option<u64>, out: &mut Vec<Effect>) {
+        self.pusher.looked(now, !batch.is_empty(), scanned_to);
+        if batch.is_empty() {
+            self.lane = Lane::Idle;
+            return;
+        }
+        let mut changes: Vec<(String, Vec<Record>)> = Vec::new();
+        for entry in &batch {
+            match changes.last_mut() {
+                Some((entity_type, rows)) if *entity_type == entry.entity_type => rows.push(entry.fields.clone()),
+                _ => changes.push((entry.entity_type.clone(), vec![entry.fields.clone()])),
+            }
+        }
+        let request = self.next_request();
+        let waiting = self.ledger.outbox.pending + batch.len() as u64;
+        let progress = Progress { op: "push".to_owned(), entity_type: None, done: 0, total: Some(waiting) };
+        out.push(Effect::Publish(Box::new(Event::Progress(progress))));
+        self.lane = Lane::Pushing { request, batch };
+        out.push(Effect::Send(request, Request::Push { changes }));
+    }
+}
