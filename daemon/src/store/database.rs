@@ -46,6 +46,10 @@ pub(super) type Place = (Tree, Vec<u8>);
 /// What to write where; `None` removes.
 pub(super) type Writes = BTreeMap<Place, Option<Vec<u8>>>;
 
+/// Bytes of sled's segments, of which each write buffer takes one: with sled's own 512 KiB, opening leaves some 20 MB behind in the
+/// allocator, with this a quarter of it; loading is faster too.
+const SEGMENT: usize = 128 * 1024;
+
 /// How long sled's files may stay locked: whoever opens them holds the state directory, so only what is about to let go of
 /// them does, such as a read that is under way in a database that failed.
 const RELEASE_DEADLINE: Duration = Duration::from_secs(10);
@@ -97,7 +101,8 @@ impl Database {
     fn open_trees(dir: &Path, cache_bytes: u64) -> Result<(sled::Db, [sled::Tree; 4]), Fault> {
         fenced(|| {
             // No timer: whoever is promised durability calls `sync`.
-            let db = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None).open()?;
+            let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
+            let db = config.segment_size(SEGMENT).open()?;
             let trees = [db.open_tree("replica")?, db.open_tree("outbox")?, db.open_tree("feed")?, db.open_tree("meta")?];
             Ok((db, trees))
         })
