@@ -1,5 +1,7 @@
 //! What is wrong in a configuration is said with its place, its key, and what is allowed instead.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by them, its helpers included")]
+
 use aesync_protocol::endpoint::Scope;
 use aesyncd::config::{Config, ConfigError, Environment};
 

@@ -1,5 +1,7 @@
 //! Where a configuration comes from: defaults, the file, variables, systemd.
 
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by them, its helpers included")]
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
