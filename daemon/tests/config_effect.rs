@@ -1,7 +1,6 @@
 //! What a configuration means: for the engine, for those who ask for it, and for a reload.
 
-// Helpers beside the tests may fail as the tests do.
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by them, its helpers included")]
 
 use aesync_protocol::endpoint::Scope;
 use aesyncd::config::{Config, Environment, key_names};

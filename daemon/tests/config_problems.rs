@@ -1,7 +1,6 @@
 //! What is wrong in a configuration is said with its place, its key, and what is allowed instead.
 
-// Helpers beside the tests may fail as the tests do.
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by them, its helpers included")]
 
 use aesync_protocol::endpoint::Scope;
 use aesyncd::config::{Config, ConfigError, Environment};

@@ -1,7 +1,6 @@
 //! Where a configuration comes from: defaults, the file, variables, systemd.
 
-// Helpers beside the tests may fail as the tests do.
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by them, its helpers included")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

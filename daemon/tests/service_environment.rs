@@ -1,7 +1,6 @@
 //! What the daemon tells systemd and gets from it. Environment variables belong to a process, so each test runs itself in a child.
 
-// Helpers beside the tests may fail as the tests do.
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by them, its helpers included")]
 #![cfg(unix)]
 
 use std::os::unix::fs::MetadataExt as _;

@@ -15,6 +15,8 @@ pub struct Pusher {
     limit: Option<usize>,
     /// Entries that failed alone wait by themselves, and hold nobody up.
     resting: BTreeMap<u64, Duration>,
+    /// When the last look for a batch began.
+    looked_at: Duration,
     /// Where the look for a batch goes on.
     scan_from: u64,
     /// Nothing can be sent until something changes.
@@ -46,9 +48,9 @@ impl Pusher {
         self.scan_from
     }
 
-    /// Entries that are not to be sent now.
-    #[must_use]
-    pub fn resting(&self, now: &Now) -> BTreeSet<u64> {
+    /// A look for a batch begins: the entries that it has to pass over.
+    pub fn look(&mut self, now: &Now) -> BTreeSet<u64> {
+        self.looked_at = now.mono;
         self.resting.iter().filter(|(_, until)| **until > now.mono).map(|(number, _)| *number).collect()
     }
 
@@ -82,8 +84,9 @@ impl Pusher {
     }
 
     /// A look for a batch came to its end.
-    pub fn looked(&mut self, now: &Now, found: bool, scanned_to: Option<u64>) {
-        self.resting.retain(|_, until| *until > now.mono);
+    pub fn looked(&mut self, found: bool, scanned_to: Option<u64>) {
+        // Whose rest ended while it was on its way was still passed over, and wants another look.
+        self.resting.retain(|_, until| *until > self.looked_at);
         self.scan_from = if found { 0 } else { scanned_to.unwrap_or(0) };
         self.exhausted = !found && scanned_to.is_none();
     }
@@ -127,5 +130,25 @@ impl Pusher {
     #[must_use]
     pub fn halted(&self) -> Option<&str> {
         self.halted.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aesync_protocol::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn an_entry_whose_rest_ends_during_a_look_is_looked_for_again() {
+        let at = |millis| Now { mono: Duration::from_millis(millis), wall: Timestamp::EPOCH, dice: 1 };
+        let mut pusher = Pusher::default();
+        pusher.resting.insert(7, Duration::from_millis(100));
+        assert_eq!(pusher.look(&at(99)), BTreeSet::from([7]));
+        pusher.looked(false, None);
+        assert_eq!(pusher.due(), Some(Duration::from_millis(100)));
+        assert_eq!(pusher.look(&at(100)), BTreeSet::new());
+        pusher.looked(false, None);
+        assert_eq!(pusher.due(), None, "there was nothing else to send");
     }
 }

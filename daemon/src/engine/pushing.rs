@@ -26,7 +26,7 @@ impl Engine {
         let step = Step::Take {
             after: self.pusher.scan_from(),
             count: self.pusher.count(&self.settings),
-            except: self.pusher.resting(now),
+            except: self.pusher.look(now),
         };
         self.transact(now, step, out);
     }
@@ -72,7 +72,7 @@ impl Engine {
     }
 
     pub(super) fn on_taken(&mut self, now: &Now, batch: Vec<Entry>, scanned_to: Option<u64>, out: &mut Vec<Effect>) {
-        self.pusher.looked(now, !batch.is_empty(), scanned_to);
+        self.pusher.looked(!batch.is_empty(), scanned_to);
         if batch.is_empty() {
             self.lane = Lane::Idle;
             return;

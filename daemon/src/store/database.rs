@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use sled::Transactional;
 use sled::transaction::{ConflictableTransactionResult, TransactionError};
 
+use super::patience::patient;
+
 /// The trees; one transaction spans them all. Their numbers are on disk: only append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Tree {
@@ -45,10 +47,6 @@ impl Tree {
 pub(super) type Place = (Tree, Vec<u8>);
 /// What to write where; `None` removes.
 pub(super) type Writes = BTreeMap<Place, Option<Vec<u8>>>;
-
-/// Bytes of sled's segments, of which each write buffer takes one: with sled's own 512 KiB, opening leaves some 20 MB behind in the
-/// allocator, with this a quarter of it; loading is faster too.
-const SEGMENT: usize = 128 * 1024;
 
 /// How long sled's files may stay locked: whoever opens them holds the state directory, so only what is about to let go of
 /// them does, such as a read that is under way in a database that failed.
@@ -99,13 +97,13 @@ impl Database {
     }
 
     fn open_trees(dir: &Path, cache_bytes: u64) -> Result<(sled::Db, [sled::Tree; 4]), Fault> {
-        fenced(|| {
+        let open = || {
             // No timer: whoever is promised durability calls `sync`.
-            let config = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None);
-            let db = config.segment_size(SEGMENT).open()?;
+            let db = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None).open()?;
             let trees = [db.open_tree("replica")?, db.open_tree("outbox")?, db.open_tree("feed")?, db.open_tree("meta")?];
             Ok((db, trees))
-        })
+        };
+        patient(|| fenced(open))
     }
 
     /// The value at a place.
@@ -170,7 +168,7 @@ impl Database {
 
     /// Makes everything that was committed durable.
     pub(super) fn sync(&self) -> Result<(), Fault> {
-        fenced(|| self.db.flush())?;
+        patient(|| fenced(|| self.db.flush()))?;
         // sled uses sync_file_range, which leaves out the metadata without which a file that grew is cut off by a power cut.
         self.log.sync_data()?;
         self.sync_blobs()?;

@@ -23,6 +23,7 @@ mod journal;
 mod keys;
 mod lock;
 mod open;
+mod patience;
 mod reader;
 mod restore;
 mod sizes;
