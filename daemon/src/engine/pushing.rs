@@ -71,7 +71,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn on_taken(&mut self, now: &Now, batch: Vec<Entry>, scanned_to: Option<u64>, out: &mut Vec<Effect>) {
+    pub(super) fn on_taken(&mut self, batch: Vec<Entry>, scanned_to: Option<u64>, out: &mut Vec<Effect>) {
         self.pusher.looked(!batch.is_empty(), scanned_to);
         if batch.is_empty() {
             self.lane = Lane::Idle;

@@ -192,7 +192,7 @@ impl Engine {
                 self.calls.refused(call);
                 out.push(Effect::Reply(call, reply));
             }
-            Done::Taken { entries, scanned_to } => self.on_taken(now, entries, scanned_to, out),
+            Done::Taken { entries, scanned_to } => self.on_taken(entries, scanned_to, out),
             Done::Judged { accepted, overwritten, unclear } => {
                 self.lane = Lane::Idle;
                 self.troubles.clear(Trouble::Push);
