@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 use sled::Transactional;
 use sled::transaction::{ConflictableTransactionResult, TransactionError};
 
+use super::calm::with_calm_threads;
+
 /// The trees; one transaction spans them all. Their numbers are on disk: only append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Tree {
@@ -80,6 +82,11 @@ pub(super) struct Database {
 impl Database {
     /// Opens the database in `dir`, or creates one there.
     pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, Fault> {
+        with_calm_threads(|| Self::open_with_threads(dir, cache_bytes))
+    }
+
+    /// sled starts its threads with the first write, which is in here.
+    fn open_with_threads(dir: &Path, cache_bytes: u64) -> Result<Self, Fault> {
         let deadline = Instant::now() + RELEASE_DEADLINE;
         let (db, trees) = loop {
             match Self::open_trees(dir, cache_bytes) {

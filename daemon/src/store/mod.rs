@@ -14,6 +14,7 @@
 //!
 //! There is one [`Store`], which writes, and any number of [`Reader`]s. All calls block on the disk.
 
+mod calm;
 mod check;
 mod database;
 mod error;
