@@ -38,6 +38,8 @@ pub(crate) async fn tls(target: SocketAddr, name: &str, ca_file: &Path) -> Serve
 }
 
 /// A network that turns into a black hole right behind the server's `last_words`.
+// Not every test file that has this module needs it.
+#[allow(dead_code)]
 pub(crate) async fn black_hole_after(target: SocketAddr, last_words: &'static str) -> ServerUrl {
     let (listener, port) = listen().await;
     tokio::spawn(async move {
