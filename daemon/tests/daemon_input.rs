@@ -6,6 +6,7 @@
 mod support;
 
 #[path = "server_support/proxy.rs"]
+#[allow(dead_code, reason = "this test uses a part of it")]
 mod proxy;
 
 use std::io::{BufRead, BufReader, Write};

@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -317,6 +318,24 @@ async fn nothing_is_announced_when_the_configuration_says_so() {
     push(&daemon, "end_user", json!({"email": "quiet@example.com"}), PushWait::Confirmed).await;
     synced(&daemon).await;
     assert_eq!(scene.world.relayed().len(), 0);
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn heartbeats_show_in_the_status_and_wake_nobody_who_waits_for_a_change() {
+    let mut scene = Scene::hurried();
+    scene.config.tuning.ping_interval = Duration::from_millis(50);
+    let daemon = scene.start().await;
+    status_where(&daemon, "a round trip", |status| status.server.rtt_ms.is_some() && status.status == StatusWord::Synced).await;
+    let mut changes = daemon.status();
+    let _ = changes.borrow_and_update();
+    let (statuses, mut pongs) = (daemon.status(), BTreeSet::new());
+    wait_for("five heartbeats", || {
+        pongs.extend(statuses.borrow().server.last_pong_at);
+        pongs.len() >= 5
+    })
+    .await;
+    assert!(!changes.has_changed().expect("it runs"), "{:#?}", changes.borrow());
     daemon.stop().await;
 }
 

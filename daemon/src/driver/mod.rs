@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use aesync_protocol::response::{Empty, Entry, Reloaded};
-use aesync_protocol::status::Attention;
+use aesync_protocol::status::{Attention, ServerStatus};
 use aesync_protocol::{Error, ErrorCode, Event, Request, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -338,12 +338,23 @@ impl Driver {
                 Effect::Transact(txn) => self.submit(txn),
                 Effect::Reply(call, result) => self.reply(call, result),
                 Effect::Publish(event) => self.fanout.publish(&event),
-                Effect::Snapshot(status) => {
-                    self.status.send_replace(status);
-                }
+                Effect::Snapshot(status) => self.show(status),
                 Effect::Log(level, line) => log(level, &line),
             }
         }
+    }
+
+    /// Reads are answered with it. Those who wait for a change are not woken by a heartbeat alone.
+    fn show(&self, status: Arc<Status>) {
+        self.status.send_if_modified(|shown| {
+            let ServerStatus { rtt_ms, last_pong_at, .. } = status.server;
+            let news = last_pong_at == shown.server.last_pong_at || {
+                let server = ServerStatus { rtt_ms, last_pong_at, ..shown.server.clone() };
+                *status != Status { server, ..Status::clone(shown) }
+            };
+            *shown = status;
+            news
+        });
     }
 
     fn submit(&mut self, txn: Box<Txn>) {

@@ -43,7 +43,7 @@ pub struct SessionTimings {
     pub connect: Duration,
     /// The namespace, then `authenticated`, each; default 10 s. Each emit too.
     pub step: Duration,
-    /// From one ping of ours to the next; default 30 s.
+    /// From one ping of ours to the next; default 45 s, so that an idle machine is woken seldom.
     pub ping_every: Duration,
     /// Without any event of the server, pongs included, the connection is dead; default 60 s.
     pub dead_after: Duration,
@@ -54,7 +54,7 @@ impl Default for SessionTimings {
         Self {
             connect: Duration::from_secs(15),
             step: Duration::from_secs(10),
-            ping_every: Duration::from_secs(30),
+            ping_every: Duration::from_secs(45),
             dead_after: Duration::from_secs(60),
         }
     }
