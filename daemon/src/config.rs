@@ -1,7 +1,7 @@
 //! The configuration: what an administrator may say, in a TOML file and in `AESYNC_SECTION__KEY` variables.
 //!
 //! Every key has a default, `server.url` as well: a daemon without configuration starts and says what it lacks. The names, types and
-//! limits of all keys stand in one table, [`keys`], which reads the file and the variables, finds misspelt keys and says what a reload
+//! limits of all keys stand in one table, `keys`, which reads the file and the variables, finds misspelt keys and says what a reload
 //! applies.
 
 mod consistency;
