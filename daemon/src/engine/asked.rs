@@ -16,13 +16,13 @@ const MAX_JOBS: usize = 256;
 
 impl Engine {
     pub(super) fn on_call(&mut self, now: &Now, call: CallId, asked: Call, out: &mut Vec<Effect>) {
-        if self.adopting && self.calls.early.len() < MAX_JOBS {
+        if self.adopting > 0 && self.calls.early.len() < MAX_JOBS {
             // Whose it is will be known in a moment.
             return self.calls.early.push((call, asked));
         }
         match asked {
             Call::Push { changes, request_id, wait, timeout } => {
-                if self.epoch.is_none() || self.adopting {
+                if self.epoch.is_none() || self.adopting > 0 {
                     let message = "nobody has signed in yet, so there is no tenant that the changes could belong to";
                     let error = Error::new(ErrorCode::AuthRequired, message).hint("`aectl login` signs in");
                     return out.push(Effect::Reply(call, Err(error)));

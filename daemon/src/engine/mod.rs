@@ -99,7 +99,8 @@ pub struct Engine {
 
     registry: Registry,
     epoch: Option<EpochId>,
-    adopting: bool,
+    /// Identities that are being taken up; the last of them is the one of the token at hand.
+    adopting: u32,
     ledger: Ledger,
     cursors: BTreeMap<String, Cursor>,
     parked: u64,
@@ -140,7 +141,7 @@ impl Engine {
             anchor: (now.mono, now.wall),
             registry: Registry::default(),
             epoch: None,
-            adopting: false,
+            adopting: 0,
             ledger: Ledger::default(),
             cursors: BTreeMap::new(),
             parked: 0,
@@ -287,7 +288,7 @@ impl Engine {
     /// The state of an identity is served from here on.
     fn adopted(&mut self, now: &Now, adopted: Adopted, out: &mut Vec<Effect>) {
         let Adopted { registry, ledger, cursors, parked } = adopted;
-        self.adopting = false;
+        self.adopting = self.adopting.saturating_sub(1);
         self.epoch = registry.current;
         self.paused = registry.paused;
         self.registry = registry;
@@ -299,6 +300,10 @@ impl Engine {
         self.pusher = Pusher::default();
         self.invisible.clear();
         self.http = Http::default();
+        if self.adopting > 0 {
+            // Somebody else signed in meanwhile: under that token nothing of this identity may be asked or sent (rule R38).
+            return;
+        }
         if self.epoch.is_some() {
             self.transact(now, Step::Recover { rebuild: false }, out);
             self.puller.plan_listings(&self.settings, now, &self.cursors);

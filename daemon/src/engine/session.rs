@@ -134,7 +134,7 @@ impl Engine {
                 let renewed = self.auth.token().is_some();
                 self.auth.signed_in(now, token);
                 self.tokens = self.tokens.saturating_add(1);
-                if self.identity() == Some(&identity) && !self.adopting {
+                if self.identity() == Some(&identity) && self.adopting == 0 {
                     out.push(Effect::SignedIn { tenant: identity.tenant });
                     if renewed {
                         let change = self.link.renew();
@@ -150,7 +150,7 @@ impl Engine {
                 }
                 self.fail_waiting(&Error::new(ErrorCode::AuthRequired, "somebody else signed in meanwhile"), out);
                 self.lane = Lane::Idle;
-                self.adopting = true;
+                self.adopting = self.adopting.saturating_add(1);
                 self.transact(now, Step::Adopt { identity, log }, out);
             }
             Err(error) => {
@@ -223,14 +223,14 @@ impl Engine {
 
     /// Which connection is wanted, and whether to sign in for it.
     pub(super) fn steer(&mut self, now: &Now, out: &mut Vec<Effect>) {
-        if !self.paused && self.misconfigured.is_none() && !self.adopting && self.auth.wants_login(&self.settings, now) {
+        if !self.paused && self.misconfigured.is_none() && self.adopting == 0 && self.auth.wants_login(&self.settings, now) {
             out.push(Effect::Login);
         }
         let down = if self.paused {
             Some(Down::Paused)
         } else if self.misconfigured.is_some() {
             Some(Down::Misconfigured)
-        } else if self.adopting {
+        } else if self.adopting > 0 {
             Some(Down::SigningIn)
         } else if self.auth.usable(now) {
             None
@@ -259,7 +259,7 @@ impl Engine {
             );
         }
         if self.epoch.is_none() || !self.auth.usable(now) {
-            let (code, message) = match (self.auth.signing_in() || self.adopting, self.auth.token()) {
+            let (code, message) = match (self.auth.signing_in() || self.adopting > 0, self.auth.token()) {
                 (true, _) => (ErrorCode::Offline, "the daemon is signing in and has no token yet"),
                 (false, None) => (ErrorCode::AuthRequired, "nobody is signed in"),
                 (false, Some(_)) => (ErrorCode::AuthRequired, "the token expired or is not accepted by the server"),
@@ -267,5 +267,64 @@ impl Engine {
             return Some(Error::new(code, message).hint("`aectl login` signs in"));
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aesync_protocol::Timestamp;
+    use std::time::Duration;
+
+    use super::super::input::Call;
+    use super::super::memory::Memory;
+    use super::super::settings::Settings;
+    use super::super::transact::{Adopted, run};
+    use super::super::{Host, Input};
+    use super::*;
+    use crate::engine::effect::CallId;
+
+    #[test]
+    fn of_two_sign_ins_at_once_nothing_is_done_for_the_first_under_the_token_of_the_second() {
+        let settings = Settings::new("http://127.0.0.1:1", None, &["end_user"]);
+        let now = Now { mono: Duration::from_secs(1), wall: Timestamp::EPOCH, dice: 1 };
+        let host = Host { version: String::new(), pid: 1, started_at: now.wall, instance: String::new() };
+        let (mut engine, _) = Engine::new(settings.clone(), host, Adopted::default(), &now);
+        let token = |tenant: &str| TokenFacts {
+            tenant: Some(tenant.to_owned()),
+            user: "u".to_owned(),
+            expires_at: None,
+            log: tenant.to_owned(),
+        };
+        let mut txns = Vec::new();
+        for input in [
+            Input::SignedIn(token("first")),
+            Input::SignedIn(token("second")),
+            Input::Call(CallId(1), Call::Pull { entity_types: None, full: false }),
+        ] {
+            txns.extend(engine.handle(&now, input).into_iter().filter_map(|effect| match effect {
+                Effect::Transact(txn) => Some(txn),
+                _ => None,
+            }));
+        }
+        assert_eq!(txns.len(), 2);
+        let mut memory = Memory::default();
+        let mut told = Vec::new();
+        for txn in txns {
+            let (writes, outcome) = run(&txn, &settings, &memory).expect("the state can be read");
+            memory.apply(&writes);
+            let effects = engine.handle(&now, Input::Committed(Box::new(outcome)));
+            told.push(
+                effects
+                    .into_iter()
+                    .filter_map(|effect| match effect {
+                        Effect::SignedIn { tenant } => Some(tenant),
+                        Effect::OpenSession(_) => Some("a session".to_owned()),
+                        Effect::Send(..) => Some("a request".to_owned()),
+                        _ => None,
+                    })
+                    .collect::<Vec<_>>(),
+            );
+        }
+        assert_eq!(told, [vec![], vec!["second".to_owned(), "a session".to_owned(), "a request".to_owned()]]);
     }
 }

@@ -249,7 +249,7 @@ impl Engine {
                 return out.push(Effect::Reply(call, Err(error)));
             }
             Step::Adopt { .. } => {
-                self.adopting = false;
+                self.adopting = self.adopting.saturating_sub(1);
                 self.auth.signed_out();
                 out.push(Effect::SignInRefused(error));
                 return self.ask_again(now, out);
