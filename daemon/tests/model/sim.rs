@@ -30,8 +30,8 @@ const START: i64 = 1_767_225_600_000;
 enum Event {
     /// To the daemon; gone with it when it crashes.
     Client(Input),
-    /// A request reaches the server.
-    Arrives(RequestId, String, aesyncd::engine::effect::Request),
+    /// A request reaches the server; its answer is for the life of the daemon that sent it.
+    Arrives(u64, RequestId, String, aesyncd::engine::effect::Request),
 }
 
 pub struct Sim {
@@ -42,6 +42,8 @@ pub struct Sim {
     settings: Settings,
     events: BTreeMap<(i64, u64), Event>,
     counter: u64,
+    /// Counts starts: request ids begin anew with each.
+    life: u64,
     session: Option<(SessionId, bool)>,
     /// Pages of the pull under way that have not been let go.
     pages: Vec<(RequestId, Vec<aesyncd::engine::input::RestEvent>)>,
@@ -71,6 +73,7 @@ impl Sim {
             settings,
             events: BTreeMap::new(),
             counter: 0,
+            life: 0,
             session: None,
             pages: Vec::new(),
             tenant: 0,
@@ -187,6 +190,7 @@ impl Sim {
     /// The daemon is killed and started again: what it was told and what it was about to do are gone, its disk is not.
     pub fn crash(&mut self) {
         self.events.retain(|_, event| matches!(event, Event::Arrives(..)));
+        self.life += 1;
         self.session = None;
         self.pages.clear();
         let (engine, effects) = start(&self.settings, &self.disk, self.now);
@@ -222,12 +226,12 @@ impl Sim {
     fn happen(&mut self, event: Event) {
         match event {
             Event::Client(input) => self.input(input),
-            Event::Arrives(id, tenant, request) => {
+            Event::Arrives(life, id, tenant, request) => {
                 let done = self.server.serve(&tenant, &request, self.now);
                 for entity_type in &done.notified {
                     self.notify(&tenant, entity_type);
                 }
-                let Some(mut answer) = done.answer else { return };
+                let Some(mut answer) = done.answer.filter(|_| life == self.life) else { return };
                 let delay = if self.server.has(Fault::Hang, self.now) { 60_000 } else { self.some_millis(200) };
                 // Two pages at once, the others as they are asked for.
                 let rest = answer.split_off(answer.len().min(2));
@@ -249,7 +253,7 @@ impl Sim {
                 Effect::Send(id, request) => {
                     let tenant = self.tenant().to_owned();
                     let delay = self.some_millis(100);
-                    self.later(delay, Event::Arrives(id, tenant, request));
+                    self.later(delay, Event::Arrives(self.life, id, tenant, request));
                 }
                 Effect::NextPage(id) => {
                     let Some(at) = self.pages.iter().position(|(request, _)| *request == id) else { continue };
