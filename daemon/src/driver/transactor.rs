@@ -13,6 +13,8 @@ use crate::store::{Reader, Store, StoreError};
 
 /// Transactions that share one flush at most: enough to keep the disk busy, few enough to answer soon.
 const GROUP: usize = 256;
+/// Writes at which a group is closed.
+const GROUP_WRITES: usize = 1_024;
 /// Transactions that may wait. The driver stops taking calls long before.
 pub(super) const QUEUE: usize = 8_192;
 
@@ -61,15 +63,10 @@ impl Transactor {
 }
 
 fn work(mut store: Store, transactions: &sync_mpsc::Receiver<(Box<Txn>, Arc<Settings>)>, reports: &mpsc::Sender<Vec<Report>>) {
-    let reader = store.reader();
+    let view = store.view();
     while let Ok(first) = transactions.recv() {
-        let mut group = vec![first];
-        while group.len() < GROUP
-            && let Ok(next) = transactions.try_recv()
-        {
-            group.push(next);
-        }
-        if reports.blocking_send(commit(&mut store, &reader, group)).is_err() {
+        let next = std::iter::once(first).chain(std::iter::from_fn(|| transactions.try_recv().ok()));
+        if reports.blocking_send(commit(&mut store, &view, next)).is_err() {
             break;
         }
     }
@@ -81,45 +78,39 @@ fn work(mut store: Store, transactions: &sync_mpsc::Receiver<(Box<Txn>, Arc<Sett
 /// A transaction, and what it came to before the flush.
 type Run = (Box<Txn>, Result<Box<Outcome>, StoreFailure>);
 
-/// Runs a group. If it can't be made durable, none of it counts.
-fn commit(store: &mut Store, reader: &Reader, group: Vec<(Box<Txn>, Arc<Settings>)>) -> Vec<Report> {
-    let mut done: Vec<Run> = Vec::with_capacity(group.len());
-    let mut group = group.into_iter();
-    let mut wrote = false;
-    let mut broken: Option<StoreFailure> = None;
-    for (txn, settings) in group.by_ref() {
-        match run(&txn, &settings, reader) {
+/// Runs a group: as many as there are, up to its bounds. If it can't be made durable, none of it counts.
+fn commit(store: &mut Store, view: &Reader, transactions: impl Iterator<Item = (Box<Txn>, Arc<Settings>)>) -> Vec<Report> {
+    let mut done: Vec<Run> = Vec::new();
+    let mut broken = store.ready().err().map(|error| failure_of(&error));
+    for (txn, settings) in transactions {
+        if let Some(failure) = &broken {
+            done.push((txn, Err(failure.clone())));
+            break;
+        }
+        match run(&txn, &settings, view) {
             Err(error) => done.push((txn, Err(StoreFailure { full: false, detail: error.to_string() }))),
-            Ok((write_set, outcome)) => {
-                wrote |= !write_set.is_empty();
-                match store.apply(&write_set) {
-                    Ok(()) => done.push((txn, Ok(Box::new(outcome)))),
-                    Err(error) => {
-                        let failure = failure_of(&error);
-                        done.push((txn, Err(failure.clone())));
-                        broken = Some(failure);
-                        break;
-                    }
+            Ok((write_set, outcome)) => match store.apply(&write_set) {
+                Ok(()) => done.push((txn, Ok(Box::new(outcome)))),
+                Err(error) => {
+                    let failure = failure_of(&error);
+                    done.push((txn, Err(failure.clone())));
+                    broken = Some(failure);
                 }
-            }
+            },
+        }
+        if broken.is_some() || done.len() >= GROUP || store.staged() >= GROUP_WRITES {
+            break;
         }
     }
-    if broken.is_none() && wrote {
+    if broken.is_none() {
         broken = store.sync().err().map(|error| failure_of(&error));
     }
-    let Some(failure) = broken else {
-        return done
-            .into_iter()
-            .map(|(txn, result)| match result {
-                Ok(outcome) => Report::Committed(outcome),
-                Err(failure) => Report::Failed(txn, failure),
-            })
-            .collect();
-    };
     done.into_iter()
-        .map(|(txn, _)| txn)
-        .chain(group.map(|(txn, _)| txn))
-        .map(|txn| Report::Failed(txn, failure.clone()))
+        .map(|(txn, result)| match (&broken, result) {
+            (Some(failure), _) => Report::Failed(txn, failure.clone()),
+            (None, Ok(outcome)) => Report::Committed(outcome),
+            (None, Err(failure)) => Report::Failed(txn, failure),
+        })
         .collect()
 }
 

@@ -15,18 +15,18 @@ pub(super) const TRIM_STEP: usize = 1_000;
 
 /// What a check ends with.
 pub(super) enum Checked {
-    /// Everything agrees, by now.
-    Sound {
-        /// What did not.
-        findings: Vec<Finding>,
-        /// The number of the last write set.
-        number: u64,
-    },
+    /// Everything agrees, by now; what did not is told.
+    Sound(Vec<Finding>),
     /// A newer build wrote it.
     NewerFormat {
         /// Its format.
         found: u32,
     },
+}
+
+/// The number of the last write set that the database has.
+pub(super) fn number(database: &Database) -> Result<u64, Fault> {
+    Ok(read(database, keys::NUMBER, "the number of the last write set")?.unwrap_or(0))
 }
 
 /// Checks the store, and repairs what can be: a fault means that it can't be used.
@@ -44,11 +44,10 @@ pub(super) fn check(database: &Database) -> Result<Checked, Fault> {
         check_feed(database, epoch, &mut writes, &mut findings)?;
     }
     if !writes.is_empty() {
-        database.commit(&writes)?;
+        database.write(&writes)?;
         database.sync()?;
     }
-    let number = read(database, keys::NUMBER, "the number of the last write set")?.unwrap_or(0);
-    Ok(Checked::Sound { findings, number })
+    Ok(Checked::Sound(findings))
 }
 
 /// A cursor that does not read is forgotten: its type is then pulled from the beginning.
@@ -122,7 +121,7 @@ fn remove_changes(database: &Database, epoch: EpochId, end: u64) -> Result<(), F
         if step.is_empty() {
             return Ok(());
         }
-        database.commit(&step)?;
+        database.write(&step)?;
     }
 }
 

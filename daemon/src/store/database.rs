@@ -1,6 +1,5 @@
 //! sled, fenced in: its errors sorted, its panics caught, its flush made durable.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fs::File;
@@ -12,12 +11,10 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sled::Transactional;
-use sled::transaction::{ConflictableTransactionResult, TransactionError};
-
+use super::disk::{database_synced, sync_dir};
 use super::patience::patient;
 
-/// The trees; one transaction spans them all. Their numbers are on disk: only append.
+/// The trees. Their numbers are on disk: only append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Tree {
     /// Base rows and overlays.
@@ -135,43 +132,38 @@ impl Database {
         fenced(|| self.tree(tree).scan_prefix(prefix).next_back().transpose())
     }
 
-    /// Writes all of it at once: readers see everything or nothing, and so does the next start.
-    pub(super) fn commit(&self, writes: &Writes) -> Result<(), Fault> {
-        self.exchange(writes).1
+    /// Writes all of it, one after the other: readers and a crash may find a part. Whoever needs it whole has it in the journal, and
+    /// shows it to readers as a layer. sled's own transactions would be whole, but every reader would wait for them.
+    pub(super) fn write(&self, writes: &Writes) -> Result<(), Fault> {
+        self.exchange(writes, |_, _, _| {})
     }
 
-    /// Like [`commit`](Self::commit), and gives what stood at each place, in order, also when it fails: sled may then have
-    /// done a part.
-    pub(super) fn exchange(&self, writes: &Writes) -> (Vec<Option<sled::IVec>>, Result<(), Fault>) {
-        let previous = RefCell::new(Vec::with_capacity(writes.len()));
-        let outcome = catch_panic(|| {
-            self.trees.as_slice().transaction(|trees| -> ConflictableTransactionResult<(), ()> {
-                previous.borrow_mut().clear();
-                for ((tree, key), value) in writes {
-                    let Some(tree) = trees.get(*tree as usize) else { continue };
-                    let old = match value {
-                        Some(value) => tree.insert(key.as_slice(), value.as_slice())?,
-                        None => tree.remove(key.as_slice())?,
-                    };
-                    previous.borrow_mut().push(old);
-                }
-                Ok(())
-            })
-        });
-        let outcome = outcome.and_then(|outcome| match outcome {
-            Ok(()) => Ok(()),
-            Err(TransactionError::Storage(error)) => Err(fault(error)),
-            Err(TransactionError::Abort(())) => Err(Fault::Damaged("the transaction was aborted".to_owned())),
-        });
-        (previous.take(), outcome)
+    /// Like [`write`](Self::write), and gives `each` what was written and what stood there.
+    pub(super) fn exchange(
+        &self,
+        writes: &Writes,
+        mut each: impl FnMut(&Place, Option<&[u8]>, Option<&[u8]>),
+    ) -> Result<(), Fault> {
+        fenced(|| {
+            for (place, value) in writes {
+                let (tree, key) = place;
+                let previous = match value {
+                    Some(value) => self.tree(*tree).insert(key, value.as_slice())?,
+                    None => self.tree(*tree).remove(key)?,
+                };
+                each(place, value.as_deref(), previous.as_deref());
+            }
+            Ok(())
+        })
     }
 
-    /// Makes everything that was committed durable.
+    /// Makes everything that was written durable.
     pub(super) fn sync(&self) -> Result<(), Fault> {
         patient(|| fenced(|| self.db.flush()))?;
         // sled uses sync_file_range, which leaves out the metadata without which a file that grew is cut off by a power cut.
         self.log.sync_data()?;
         self.sync_blobs()?;
+        database_synced(&self.dir);
         Ok(())
     }
 
@@ -210,11 +202,6 @@ impl Database {
             Tree::Meta => meta,
         }
     }
-}
-
-/// Makes a directory's entries durable.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }
 
 /// Runs a call into sled, which panics on many kinds of damage.

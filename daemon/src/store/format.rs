@@ -1,14 +1,14 @@
 //! The version of the layout, in a file of its own: it must be readable when sled is not.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
-use super::database::sync_dir;
+use super::disk::{Output, sync_dir};
 use super::error::OpenError;
 
-/// The version of the layout that this build writes.
-pub(super) const FORMAT: u32 = 1;
+/// The version of the layout that this build writes. Since 2 the journal is ahead of sled, which version 1 would not believe.
+pub(super) const FORMAT: u32 = 2;
 /// What the file begins with.
 const TITLE: &str = "aesyncd state ";
 
@@ -31,10 +31,9 @@ pub(super) fn check(dir: &Path) -> Result<(), OpenError> {
 
 /// Writes a small file so that after a power cut either the old or the new content is there.
 pub(super) fn replace(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-    let fresh = dir.join(format!("{name}.new"));
-    let mut file = File::create(&fresh)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&fresh, dir.join(name))?;
+    let mut file = Output::create(&dir.join(format!("{name}.new")))?;
+    file.write(content)?;
+    file.sync()?;
+    file.rename(&dir.join(name))?;
     sync_dir(dir)
 }

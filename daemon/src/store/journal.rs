@@ -1,34 +1,45 @@
-//! The outbox once more, beside sled: an append-only file from which the outbox can always be rebuilt (rule R44).
+//! The write-ahead log: what is written goes here first, with one fdatasync for a whole group, and into sled after that.
 //!
-//! It mirrors what is written to the places of [`keys::is_journaled`], so it knows of keys and bytes only. One frame for each
-//! write, then one that commits the group with the number of its last write set; what follows the last commit never happened.
+//! Of what sled may lose it holds everything: every write since sled was last made durable (a checkpoint), and before that what can't
+//! be fetched again, which is the outbox and the registry (rule R44). It knows of keys and bytes only. One frame for each write,
+//! then one that commits the group with the number of its last write set; what follows the last commit never happened.
 //!
 //! ```text
 //! file   "AESYNCJ1" frame*
 //! frame  length: u32, crc32 of the payload: u32, payload        numbers little-endian
 //! write  tree: u8, put: u8, key length: u32, key, value
-//! commit 0xFF, number: u64
+//! commit 0xFE, number: u64
+//! checkpoint 0xFF, number: u64        commits as well; sled has everything up to here durably
 //! ```
 //!
-//! The number is also the witness against sled: cut or damaged files make sled return to an earlier state without a word.
+//! The numbers are also the witness against sled: cut or damaged files make sled return to an earlier state without a word.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use super::database::{Database, Fault, Place, Tree, sync_dir};
+use super::database::{Database, Fault, Place, Tree, Writes};
+use super::disk::{self, Output, sync_dir};
 use super::keys;
 
 const MAGIC: &[u8; 8] = b"AESYNCJ1";
 /// The first byte of a commit's payload; trees have small numbers.
-const COMMIT: u8 = 0xFF;
+const COMMIT: u8 = 0xFE;
+/// The first byte of a checkpoint's payload.
+const CHECKPOINT: u8 = 0xFF;
 /// What stands before a payload.
 const FRAME_HEADER: u64 = 8;
 /// What stands in a write's payload before its key.
 const WRITE_HEADER: u64 = 6;
+/// A whole commit frame, in bytes.
+const COMMIT_FRAME: usize = 17;
 /// A smaller file is never compacted.
 const COMPACT_FLOOR: u64 = 1024 * 1024;
+/// sled is made durable when this much was written since: what a start after a crash replays, about 0.3 s of work.
+const CHECKPOINT_BYTES: u64 = 8 * 1024 * 1024;
+/// A rewrite writes this much at a time, in bytes.
+const CHUNK: usize = 256 * 1024;
 
 /// What a journal file holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +48,12 @@ pub(super) struct Survey {
     pub(super) number: u64,
     /// Where the last commit ends; 0 when not even the file's beginning reads.
     pub(super) end: u64,
+    /// The number of the last write set before the last checkpoint.
+    pub(super) checkpoint: u64,
+    /// Where the last checkpoint ends.
+    pub(super) checkpoint_end: u64,
+    /// The number of the last commit behind a place that does not read: the file was damaged, not torn by a power cut.
+    pub(super) beyond: Option<u64>,
     /// The file's size.
     pub(super) size: u64,
 }
@@ -45,86 +62,159 @@ pub(super) struct Survey {
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
-    file: File,
-    /// The frames of the group that is not committed yet.
-    pending: Vec<u8>,
-    /// Bytes up to the last commit.
-    len: u64,
-    /// Bytes of frames that are still true, the pending ones included.
+    file: Output,
+    /// What stands up to the last commit.
+    committed: Survey,
+    /// Bytes of frames that are still true.
     live: u64,
     /// Compaction waits until the file is larger than this.
     floor: u64,
+    /// A sync failed, so the file may lack what was synced before: only a new one is sure.
+    suspect: bool,
 }
 
 impl Journal {
     /// Appends to the journal at `path` behind `survey.end`; what stands behind it is cut off.
     pub(super) fn open(path: &Path, survey: Survey, database: &Database) -> Result<Self, Fault> {
-        let mut file = OpenOptions::new().write(true).open(path)?;
+        let mut file = Output::open(path, survey.end)?;
         if survey.size > survey.end {
-            file.set_len(survey.end)?;
-            file.sync_all()?;
+            file.cut(survey.end)?;
+            file.sync()?;
         }
-        file.seek(SeekFrom::End(0))?;
+        let committed = Survey { size: survey.end, beyond: None, ..survey };
         let mut live = 0_u64;
         each_live(database, |place, value| {
             live = live.saturating_add(frame_len(&place.1, value));
             Ok(())
         })?;
-        Ok(Self { path: path.to_path_buf(), file, pending: Vec::new(), len: survey.end, live, floor: COMPACT_FLOOR })
+        Ok(Self { path: path.to_path_buf(), file, committed, live, floor: COMPACT_FLOOR, suspect: false })
     }
 
-    /// Writes a new journal of what the database holds, and puts it in the place of the one at `path`.
+    /// Writes a new journal of what the database holds, and puts it in the place of the one at `path`. The database must be durable:
+    /// the new journal begins with a checkpoint.
     pub(super) fn rewrite(path: &Path, database: &Database, number: u64) -> Result<Self, Fault> {
         let fresh = path.with_extension("new");
-        let mut out = BufWriter::new(File::create(&fresh)?);
-        out.write_all(MAGIC)?;
+        let rewritten = Self::write_fresh(&fresh, database, number).and_then(|(mut file, live)| {
+            file.rename(path)?;
+            if let Some(dir) = path.parent() {
+                sync_dir(dir)?;
+            }
+            let end = file.position();
+            let committed = Survey { number, end, checkpoint: number, checkpoint_end: end, beyond: None, size: end };
+            Ok(Self { path: path.to_path_buf(), file, committed, live, floor: COMPACT_FLOOR, suspect: false })
+        });
+        if rewritten.is_err() && fresh.exists() {
+            // On a full disk it stands in the way of what would help.
+            let _ = disk::remove(&fresh);
+        }
+        rewritten
+    }
+
+    fn write_fresh(path: &Path, database: &Database, number: u64) -> Result<(Output, u64), Fault> {
+        let mut file = Output::create(path)?;
+        let mut chunk = MAGIC.to_vec();
         let mut live = 0_u64;
         each_live(database, |place, value| {
             live = live.saturating_add(frame_len(&place.1, value));
-            out.write_all(&write_frame(place, Some(value))?)
+            push_write(&mut chunk, place, Some(value))?;
+            if chunk.len() >= CHUNK {
+                file.write(&chunk)?;
+                chunk.clear();
+            }
+            Ok(())
         })?;
-        out.write_all(&commit_frame(number)?)?;
-        let mut file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
-        let len = file.stream_position()?;
-        fs::rename(&fresh, path)?;
-        if let Some(dir) = path.parent() {
-            sync_dir(dir)?;
-        }
-        Ok(Self { path: path.to_path_buf(), file, pending: Vec::new(), len, live, floor: COMPACT_FLOOR })
+        push_commit(&mut chunk, CHECKPOINT, number)?;
+        file.write(&chunk)?;
+        file.sync()?;
+        Ok((file, live))
     }
 
-    /// Notes a write for the next commit, where it is one to be kept. `previous` is what stood there.
-    pub(super) fn record(&mut self, place: &Place, value: Option<&[u8]>, previous: Option<&[u8]>) -> io::Result<()> {
-        if !keys::is_journaled(place) {
-            return Ok(());
+    /// Makes a group durable, with one fdatasync.
+    ///
+    /// # Errors
+    /// Nothing of the group is committed then. When [`is_suspect`](Self::is_suspect), the journal must be rewritten.
+    pub(super) fn commit(&mut self, group: &Writes, number: u64) -> io::Result<()> {
+        let mut frames = Vec::new();
+        for (place, value) in group {
+            push_write(&mut frames, place, value.as_deref())?;
         }
-        self.pending.extend_from_slice(&write_frame(place, value)?);
-        let len = |value: Option<&[u8]>| value.map_or(0, |value| frame_len(&place.1, value));
-        self.live = self.live.saturating_add(len(value)).saturating_sub(len(previous));
+        push_commit(&mut frames, COMMIT, number)?;
+        self.append(&frames)?;
+        self.committed = Survey { number, ..self.committed };
         Ok(())
     }
 
-    /// Makes the group durable, with one fdatasync. After an error the journal must be rewritten.
-    pub(super) fn commit(&mut self, number: u64) -> io::Result<()> {
-        self.pending.extend_from_slice(&commit_frame(number)?);
-        if let Err(error) = self.file.write_all(&self.pending).and_then(|()| self.file.sync_data()) {
-            // The group is taken back, so no later start may find it here.
-            self.file.set_len(self.len)?;
+    /// Notes that the database has everything up to the last commit durably.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub(super) fn checkpoint(&mut self) -> io::Result<()> {
+        let mut frame = Vec::new();
+        push_commit(&mut frame, CHECKPOINT, self.committed.number)?;
+        self.append(&frame)?;
+        self.committed.checkpoint = self.committed.number;
+        self.committed.checkpoint_end = self.committed.end;
+        Ok(())
+    }
+
+    fn append(&mut self, frames: &[u8]) -> io::Result<()> {
+        let end = self.committed.end;
+        if let Err(error) = self.file.write(frames) {
+            // A part of it may be there; it is no group without its commit, but the next one must not stand behind it.
+            self.suspect |= self.file.cut(end).is_err();
             return Err(error);
         }
-        self.len = self.len.saturating_add(self.pending.len() as u64);
-        self.pending.clear();
+        if let Err(error) = self.file.sync() {
+            self.suspect = true;
+            // The group is taken back, so no later start may find it here.
+            self.file.cut(end)?;
+            return Err(error);
+        }
+        self.committed.end = self.file.position();
+        self.committed.size = self.committed.end;
         Ok(())
     }
 
-    /// Rewrites the journal when more than half of it is no longer true; on failure the old one stays.
-    pub(super) fn compact(&mut self, database: &Database, number: u64) -> Result<(), Fault> {
-        if self.len <= self.floor || self.len / 2 <= self.live {
+    /// Keeps count of what is still true, once a write is in the database: `previous` is what stood there.
+    pub(super) fn account(&mut self, place: &Place, value: Option<&[u8]>, previous: Option<&[u8]>) {
+        if keys::is_journaled(place) {
+            let len = |value: Option<&[u8]>| value.map_or(0, |value| frame_len(&place.1, value));
+            self.live = self.live.saturating_add(len(value)).saturating_sub(len(previous));
+        }
+    }
+
+    /// What stands up to the last commit.
+    pub(super) const fn committed(&self) -> Survey {
+        self.committed
+    }
+
+    /// Bytes of frames that are still true, without those that only wait for a checkpoint.
+    pub(super) const fn live(&self) -> u64 {
+        self.live
+    }
+
+    /// Whether only a rewritten journal is sure.
+    pub(super) const fn is_suspect(&self) -> bool {
+        self.suspect
+    }
+
+    /// Whether much was written since the database was last made durable.
+    pub(super) const fn wants_checkpoint(&self) -> bool {
+        self.committed.end.saturating_sub(self.committed.checkpoint_end) > CHECKPOINT_BYTES || self.wants_compaction()
+    }
+
+    /// Whether more than half of it is no longer true.
+    pub(super) const fn wants_compaction(&self) -> bool {
+        self.committed.end > self.floor && self.committed.end / 2 > self.live
+    }
+
+    /// Rewrites it, when it wants that, from a database that is durable; on failure the old one stays.
+    pub(super) fn compact(&mut self, database: &Database) -> Result<(), Fault> {
+        if !self.wants_compaction() {
             return Ok(());
         }
-        self.floor = self.len.saturating_mul(2);
-        *self = Self::rewrite(&self.path, database, number)?;
+        self.floor = self.committed.end.saturating_mul(2);
+        *self = Self::rewrite(&self.path, database, self.committed.number)?;
         Ok(())
     }
 }
@@ -132,28 +222,60 @@ impl Journal {
 /// Looks through a journal file; a missing one is empty. What is torn or damaged ends it.
 pub(super) fn survey(path: &Path) -> io::Result<Survey> {
     let Some(mut frames) = Frames::open(path)? else { return Ok(Survey::default()) };
-    let mut survey = Survey { number: 0, end: frames.at, size: frames.size };
+    let begin = frames.at;
+    let mut survey = Survey { end: begin, checkpoint_end: begin, size: frames.size, ..Survey::default() };
     while let Some(payload) = frames.next()? {
-        if let Some((&COMMIT, number)) = payload.split_first()
-            && let Ok(number) = number.try_into()
-        {
-            survey = Survey { number: u64::from_le_bytes(number), end: frames.at, ..survey };
+        if let Some((kind, number)) = parse_commit(payload) {
+            survey = Survey { number, end: frames.at, ..survey };
+            if kind == CHECKPOINT {
+                survey = Survey { checkpoint: number, checkpoint_end: frames.at, ..survey };
+            }
         }
+    }
+    if survey.size > survey.end {
+        survey.beyond = last_commit_behind(path, survey)?;
     }
     Ok(survey)
 }
 
-/// Gives the writes up to `survey.end`, in order.
+/// The number of the last commit that stands whole behind the end of what reads, of a group that is not in front of it.
+fn last_commit_behind(path: &Path, survey: Survey) -> io::Result<Option<u64>> {
+    let mut file = BufReader::with_capacity(CHUNK, File::open(path)?);
+    io::copy(&mut file.by_ref().take(survey.end), &mut io::sink())?;
+    let mut window = Vec::with_capacity(CHUNK.saturating_mul(2));
+    let mut found = None;
+    loop {
+        let read = file.by_ref().take(CHUNK as u64).read_to_end(&mut window)?;
+        for candidate in window.windows(COMMIT_FRAME) {
+            if let Some((header, payload)) = candidate.split_first_chunk::<8>()
+                && header.starts_with(&9_u32.to_le_bytes())
+                && is_whole(header, payload)
+                && let Some((_, number)) = parse_commit(payload)
+            {
+                found = found.max(Some(number).filter(|number| *number > survey.number));
+            }
+        }
+        if read == 0 {
+            return Ok(found);
+        }
+        let keep = window.len().saturating_sub(COMMIT_FRAME.saturating_sub(1));
+        window.drain(..keep);
+    }
+}
+
+/// Gives the writes between `from` and `survey.end`, in order.
 pub(super) fn replay(
     path: &Path,
     survey: Survey,
+    from: u64,
     mut each: impl FnMut(Place, Option<&[u8]>) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     let Some(mut frames) = Frames::open(path)? else { return Ok(()) };
+    frames.skip_to(from)?;
     while frames.at < survey.end
         && let Some(payload) = frames.next()?
     {
-        if payload.first() == Some(&COMMIT) {
+        if parse_commit(payload).is_some() {
             continue;
         }
         let (place, value) =
@@ -186,12 +308,21 @@ impl Frames {
         Ok(Some(Self { file, payload: Vec::new(), at: if begins { MAGIC.len() as u64 } else { 0 }, size }))
     }
 
+    /// Goes on at a place where a frame begins.
+    fn skip_to(&mut self, at: u64) -> io::Result<()> {
+        if at > self.at && self.at > 0 {
+            self.file.seek(SeekFrom::Start(at))?;
+            self.at = at;
+        }
+        Ok(())
+    }
+
     fn next(&mut self) -> io::Result<Option<&[u8]>> {
         let mut header = [0; 8];
         if self.at == 0 || !read_whole(&mut self.file, &mut header)? {
             return Ok(None);
         }
-        let [l0, l1, l2, l3, c0, c1, c2, c3] = header;
+        let [l0, l1, l2, l3, ..] = header;
         let length = u32::from_le_bytes([l0, l1, l2, l3]);
         let rest = self.size.saturating_sub(self.at).saturating_sub(FRAME_HEADER);
         let Ok(wanted) = usize::try_from(length) else { return Ok(None) };
@@ -200,9 +331,7 @@ impl Frames {
             return Ok(None);
         }
         self.payload.resize(wanted, 0);
-        let whole = read_whole(&mut self.file, &mut self.payload)?
-            && crc32fast::hash(&self.payload) == u32::from_le_bytes([c0, c1, c2, c3]);
-        if !whole {
+        if !read_whole(&mut self.file, &mut self.payload)? || !is_whole(&header, &self.payload) {
             return Ok(None);
         }
         self.at = self.at.saturating_add(FRAME_HEADER).saturating_add(u64::from(length));
@@ -238,20 +367,41 @@ const fn frame_len(key: &[u8], value: &[u8]) -> u64 {
     FRAME_HEADER + WRITE_HEADER + key.len() as u64 + value.len() as u64
 }
 
-fn write_frame((tree, key): &Place, value: Option<&[u8]>) -> io::Result<Vec<u8>> {
+fn push_write(out: &mut Vec<u8>, (tree, key): &Place, value: Option<&[u8]>) -> io::Result<()> {
     let key_length = u32::try_from(key.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let put = u8::from(value.is_some());
-    frame(&[&[*tree as u8, put], &key_length.to_le_bytes(), key, value.unwrap_or_default()])
+    push_frame(out, &[&[*tree as u8, put], &key_length.to_le_bytes(), key, value.unwrap_or_default()])
 }
 
-fn commit_frame(number: u64) -> io::Result<Vec<u8>> {
-    frame(&[&[COMMIT], &number.to_le_bytes()])
+fn push_commit(out: &mut Vec<u8>, kind: u8, number: u64) -> io::Result<()> {
+    push_frame(out, &[&[kind], &number.to_le_bytes()])
 }
 
-fn frame(parts: &[&[u8]]) -> io::Result<Vec<u8>> {
-    let payload = parts.concat();
-    let length = u32::try_from(payload.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
-    Ok([&length.to_le_bytes(), &crc32fast::hash(&payload).to_le_bytes(), payload.as_slice()].concat())
+fn push_frame(out: &mut Vec<u8>, parts: &[&[u8]]) -> io::Result<()> {
+    let length = parts.iter().map(|part| part.len()).fold(0, usize::saturating_add);
+    let length = u32::try_from(length).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let mut hasher = crc32fast::Hasher::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&hasher.finalize().to_le_bytes());
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    Ok(())
+}
+
+/// Whether a payload is the one that its header was written for.
+fn is_whole(header: &[u8; 8], payload: &[u8]) -> bool {
+    let [.., c0, c1, c2, c3] = *header;
+    crc32fast::hash(payload) == u32::from_le_bytes([c0, c1, c2, c3])
+}
+
+fn parse_commit(payload: &[u8]) -> Option<(u8, u64)> {
+    let (&kind, number) = payload.split_first()?;
+    matches!(kind, COMMIT | CHECKPOINT).then_some(())?;
+    Some((kind, u64::from_le_bytes(number.try_into().ok()?)))
 }
 
 fn parse_write(payload: &[u8]) -> Option<(Place, Option<&[u8]>)> {

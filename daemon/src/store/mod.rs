@@ -8,7 +8,7 @@
 //! DIR/format           the version of the layout, refused when it is newer than this build (rule R46)
 //! DIR/clean            there exactly while the last stop was a clean one
 //! DIR/sled/            the trees: replica, outbox, feed, meta
-//! DIR/journal          the outbox once more, and the witness against sled
+//! DIR/journal          what was written last, the outbox once more, and the witness against sled
 //! DIR/damaged-<time>/  what was moved aside, for people to look at
 //! ```
 //!
@@ -16,11 +16,13 @@
 
 mod check;
 mod database;
+mod disk;
 mod error;
 mod finding;
 mod format;
 mod journal;
 mod keys;
+mod layered;
 mod lock;
 mod open;
 mod patience;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use aesync_protocol::Timestamp;
 
 use super::check::{self, Checked};
-use super::database::{Database, Fault, sync_dir};
+use super::database::{Database, Fault};
+use super::disk::{self, sync_dir};
 use super::error::OpenError;
 use super::finding::{Finding, FindingCode};
 use super::format;
@@ -49,28 +50,34 @@ impl Store {
     }
 }
 
-/// Opens the database beside its journal, and repairs small damage; great damage is moved aside.
+/// Opens the database, brings it in line with the journal, and repairs small damage; great damage is moved aside.
 fn open_checked(dir: &Path, options: Options, was_clean: bool, findings: &mut Vec<Finding>) -> Result<Opened, OpenError> {
     let path = dir.join("sled");
     let journal = dir.join("journal");
     let survey = journal::survey(&journal).map_err(OpenError::io("reading", &journal))?;
-    let checked =
-        open_database(dir, &path, options).and_then(|database| check::check(&database).map(|checked| (database, checked)));
+    let checked = open_database(dir, &path, options).and_then(|database| {
+        let number = check::number(&database)?;
+        if number < survey.checkpoint {
+            // It came back to an earlier state without a word.
+            let lacking = survey.checkpoint.saturating_sub(number);
+            return Err(Fault::Damaged(format!("it lacks the last {lacking} of {} changes that it had stored", survey.checkpoint)));
+        }
+        if number <= survey.number && !(was_clean && number == survey.number) {
+            restore::catch_up(&journal, survey, &database)?;
+        }
+        let checked = check::check(&database)?;
+        Ok((database, number, checked))
+    });
     let reason = match checked {
-        Ok((_, Checked::NewerFormat { found })) => {
+        Ok((_, _, Checked::NewerFormat { found })) => {
             return Err(OpenError::NewerFormat { dir: dir.to_path_buf(), found, known: format::FORMAT });
         }
-        Ok((_, Checked::Sound { number, .. })) if number < survey.number => {
-            // It came back to an earlier state without a word.
-            let lacking = survey.number.saturating_sub(number);
-            format!("it lacks the last {lacking} of {} changes that it had stored", survey.number)
-        }
-        Ok((database, Checked::Sound { findings: repairs, number })) => {
+        Ok((database, number, Checked::Sound(repairs))) => {
             findings.extend(repairs);
-            let (journal, finding) = restore::keep_journal(dir, options.now, survey, &database, number, was_clean)
+            let (journal, finding) = restore::keep_journal(dir, options.now, survey, &database, number)
                 .map_err(not_opened("opening the outbox journal in", dir))?;
             findings.extend(finding);
-            return Ok(Opened { database, journal, number });
+            return Ok(Opened { database, journal });
         }
         Err(Fault::Damaged(reason)) => reason,
         Err(fault) => return Err(not_opened("opening the store in", &path)(fault)),
@@ -91,7 +98,7 @@ fn open_checked(dir: &Path, options: Options, was_clean: bool, findings: &mut Ve
     restore::restore(dir, options.now, survey, &database, findings).map_err(not_fresh())?;
     check::check(&database).map_err(not_fresh())?;
     let journal = Journal::rewrite(&journal, &database, survey.number).map_err(not_fresh())?;
-    Ok(Opened { database, journal, number: survey.number })
+    Ok(Opened { database, journal })
 }
 
 /// For `map_err` on what is no damage, or was to be free of any.
@@ -171,7 +178,7 @@ fn create_dir(dir: &Path) -> Result<(), OpenError> {
 /// Whether the last stop was a clean one, or there was none. The next stop has to prove itself again.
 fn take_clean_mark(dir: &Path) -> Result<bool, OpenError> {
     let mark = dir.join("clean");
-    match fs::remove_file(&mark) {
+    match disk::remove(&mark) {
         Ok(()) => sync_dir(dir).map(|()| true).map_err(OpenError::io("syncing", dir)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(!dir.join("sled").exists()),
         Err(source) => Err(OpenError::NotWritable { dir: dir.to_path_buf(), source }),

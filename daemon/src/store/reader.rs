@@ -6,7 +6,8 @@ use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::database::{Database, Tree};
+use super::database::{Database, Tree, Writes};
+use super::layered::Layered;
 use super::sizes::Sizes;
 use super::value::Damage;
 use super::{keys, value};
@@ -18,33 +19,61 @@ use aesync_protocol::response::EntryState;
 /// What a page's vector starts with at most, whatever limit is asked for.
 const FIRST_CAPACITY: usize = 256;
 
-/// The database that is open now; none while it is opened again after a failed write.
-pub(super) struct Slot(RwLock<Option<Arc<Database>>>);
+/// What readers see.
+#[derive(Clone)]
+pub(super) struct Shown {
+    /// The database that is open; none while it is opened again after a failed write.
+    database: Option<Arc<Database>>,
+    /// A group that is durable in the journal and on its way into the database.
+    over: Arc<Writes>,
+}
+
+/// What readers see now. It is held for the length of a copy only.
+pub(super) struct Slot(RwLock<Shown>);
 
 impl Slot {
-    /// A slot that holds `database`.
+    /// A slot that shows `database`.
     pub(super) fn new(database: Database) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(Some(Arc::new(database)))))
+        Arc::new(Self(RwLock::new(Shown { database: Some(Arc::new(database)), over: Arc::default() })))
+    }
+
+    /// What is seen now, for one call.
+    fn shown(&self) -> Shown {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The database, for one call.
     pub(super) fn get(&self) -> Option<Arc<Database>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shown().database
     }
 
-    /// Puts another one in its place, and gives back the former.
+    /// Puts another database in its place, and gives back the former.
     pub(super) fn replace(&self, database: Option<Database>) -> Option<Arc<Database>> {
-        std::mem::replace(&mut *self.0.write().unwrap_or_else(PoisonError::into_inner), database.map(Arc::new))
+        std::mem::replace(&mut self.0.write().unwrap_or_else(PoisonError::into_inner).database, database.map(Arc::new))
+    }
+
+    /// Shows a group, all of it at this moment.
+    pub(super) fn lay_over(&self, group: Arc<Writes>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).over = group;
+    }
+
+    /// The database has the group that was laid over it.
+    pub(super) fn uncover(&self) {
+        self.lay_over(Arc::default());
     }
 }
 
+/// What was applied and is not durable yet: for the writer alone to see.
+pub(super) type Staged = Arc<RwLock<Writes>>;
+
 /// Reads of a [`Store`](super::Store), cheap to clone, for any thread.
 ///
-/// A write set shows whole or not at all. Two calls may see different states. A call waits for a write set that is being
-/// applied, in the order of 30 µs for each write, and for the disk where a page is not cached.
+/// A write set shows once it is durable, whole or not at all. Two calls may see different states. No call waits for the writer; it
+/// waits for the disk where a page is not cached.
 #[derive(Clone)]
 pub struct Reader {
     slot: Arc<Slot>,
+    staged: Option<Staged>,
     dir: Arc<PathBuf>,
 }
 
@@ -55,8 +84,8 @@ impl fmt::Debug for Reader {
 }
 
 impl Reader {
-    pub(super) fn new(slot: Arc<Slot>, dir: PathBuf) -> Self {
-        Self { slot, dir: Arc::new(dir) }
+    pub(super) fn new(slot: Arc<Slot>, staged: Option<Staged>, dir: PathBuf) -> Self {
+        Self { slot, staged, dir: Arc::new(dir) }
     }
 
     /// What the store takes up on disk; looks at each file's metadata.
@@ -68,7 +97,7 @@ impl Reader {
     }
 
     fn value<T>(&self, tree: Tree, key: &[u8], what: &dyn fmt::Display, decode: Decode<'_, T>) -> Read<Option<T>> {
-        let bytes = self.database(what)?.get(tree, key).map_err(failed(what))?;
+        let bytes = self.layered(what, |layered| layered.get(tree, key))?.map_err(failed(what))?;
         bytes.map(|bytes| decode(key, &bytes)).transpose().map_err(failed(what))
     }
 
@@ -87,15 +116,16 @@ impl Reader {
             return Ok(page);
         }
         let mut damage = None;
-        self.database(what)?
-            .scan(tree, prefix, Bound::Excluded(after), |key, bytes| {
+        let scanned = self.layered(what, |layered| {
+            layered.scan(tree, prefix, Bound::Excluded(after), |key, bytes| {
                 match decode(key, bytes) {
                     Ok(value) => page.push(value),
                     Err(found) => damage = Some((key.to_vec(), found)),
                 }
                 damage.is_none() && page.len() < limit
             })
-            .map_err(failed(what))?;
+        })?;
+        scanned.map_err(failed(what))?;
         let Some((key, damage)) = damage else { return Ok(page) };
         let rest = key.strip_prefix(prefix).unwrap_or_default();
         // What follows the prefix is a number or an id; either tells which value it is.
@@ -104,10 +134,17 @@ impl Reader {
         Err(ReadError { what: format!("{what}, {which}"), detail: damage.to_string() })
     }
 
-    fn database(&self, what: &dyn fmt::Display) -> Read<Arc<Database>> {
-        self.slot
-            .get()
-            .ok_or_else(|| failed(what)("the store is closed after a write that failed; it is opened again with the next one"))
+    /// Reads from the database, under what lies over it.
+    fn layered<T>(&self, what: &dyn fmt::Display, read: impl FnOnce(Layered<'_>) -> T) -> Read<T> {
+        let shown = self.slot.shown();
+        let Some(database) = shown.database else {
+            let detail = "the store is closed after a write that failed; it is opened again with the next one";
+            return Err(failed(what)(detail));
+        };
+        Ok(match &self.staged {
+            Some(staged) => read(Layered::new(&database, &staged.read().unwrap_or_else(PoisonError::into_inner))),
+            None => read(Layered::new(&database, &shown.over)),
+        })
     }
 }
 

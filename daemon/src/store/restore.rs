@@ -1,4 +1,4 @@
-//! What the journal is there for: the outbox comes back when sled is lost.
+//! What the journal is there for: sled gets what it lost, and the outbox comes back when sled is lost altogether.
 
 use std::fs;
 use std::io;
@@ -19,30 +19,52 @@ use crate::engine::durable::{Entry, EpochId, Ledger, Registry};
 /// Writes that are replayed in one step.
 const REPLAY_STEP: usize = 1_000;
 
-/// Opens the journal beside a sound database that is not behind it. Where the journal is behind, it is written anew: after an
-/// unclean stop that is no damage, the daemon was killed between the two syncs.
+/// Writes once more what was committed since the last checkpoint. Whatever sled kept of it, afterwards it is as the journal's last
+/// commit left it: the journal has every write since then, and the last one to a place wins.
+pub(super) fn catch_up(path: &Path, survey: Survey, database: &Database) -> Result<(), Fault> {
+    let mut step = Writes::new();
+    journal::replay(path, survey, survey.checkpoint_end, |place, value| {
+        step.insert(place, value.map(<[u8]>::to_vec));
+        if step.len() >= REPLAY_STEP {
+            database.write(&std::mem::take(&mut step))?;
+        }
+        Ok(())
+    })?;
+    database.write(&step)
+}
+
+/// Opens the journal beside a sound database that was brought in line with it. Where the journal does not read as far as the
+/// database goes, it was damaged, and is written anew: nothing gets into the database that was not in the journal before.
 pub(super) fn keep_journal(
     dir: &Path,
     now: Timestamp,
     survey: Survey,
     database: &Database,
     number: u64,
-    was_clean: bool,
 ) -> Result<(Journal, Option<Finding>), Fault> {
     let path = dir.join("journal");
-    if survey.end > 0 && survey.number == number {
+    let lost = survey.beyond.filter(|beyond| *beyond > number);
+    if survey.end > 0 && number <= survey.number && lost.is_none() {
         return Ok((Journal::open(&path, survey, database)?, None));
     }
     let mut finding = None;
-    if was_clean && number > 0 {
+    if number > 0 {
         let evidence = if survey.size > 0 { format!("; it was copied to {}", set_aside(dir, now)?) } else { String::new() };
+        let loss = match lost {
+            Some(beyond) => format!(
+                "the changes from {} to {beyond} in it are lost, unless it was a power cut in the middle of writing them",
+                number.max(survey.number).saturating_add(1)
+            ),
+            None => "nothing is lost".to_owned(),
+        };
         let message = format!(
-            "the outbox journal read up to byte {} of {}{evidence}; it was written anew from the store, nothing is lost",
+            "the outbox journal read up to byte {} of {}{evidence}; it was written anew from the store, {loss}",
             survey.end, survey.size
         );
         finding = Some(Finding::new(FindingCode::JournalDamaged, message));
     }
-    Ok((Journal::rewrite(&path, database, number)?, finding))
+    database.sync()?;
+    Ok((Journal::rewrite(&path, database, number.max(survey.number))?, finding))
 }
 
 /// Fills a fresh database with the outbox that the journal holds.
@@ -54,14 +76,17 @@ pub(super) fn restore(
     findings: &mut Vec<Finding>,
 ) -> Result<(), Fault> {
     let mut step = Writes::new();
-    journal::replay(&dir.join("journal"), survey, |place, value| {
-        step.insert(place, value.map(<[u8]>::to_vec));
+    journal::replay(&dir.join("journal"), survey, 0, |place, value| {
+        // The rest only makes sense in a database that has all before it.
+        if keys::is_journaled(&place) {
+            step.insert(place, value.map(<[u8]>::to_vec));
+        }
         if step.len() >= REPLAY_STEP {
-            database.commit(&std::mem::take(&mut step))?;
+            database.write(&std::mem::take(&mut step))?;
         }
         Ok(())
     })?;
-    database.commit(&step)?;
+    database.write(&step)?;
     let mut restored = 0_u64;
     let mut last = Writes::new();
     let registry: Registry = read(database, keys::REGISTRY, "the registry")?.unwrap_or_default();
@@ -76,10 +101,10 @@ pub(super) fn restore(
     // Only now: until the number is there, the next start begins this anew.
     put(&mut last, keys::NUMBER, &survey.number)?;
     database.sync()?;
-    database.commit(&last)?;
+    database.write(&last)?;
     database.sync()?;
     let mut message = format!("{restored} outbox entries were restored from the journal; all types are pulled again");
-    if survey.end < survey.size {
+    if survey.beyond.is_some() {
         let evidence = set_aside(dir, now)?;
         findings.push(Finding::new(
             FindingCode::JournalDamaged,

@@ -7,7 +7,8 @@ use aesync_protocol::response::EntryState;
 use serde::{Deserialize, Serialize};
 
 use super::check::TRIM_STEP;
-use super::database::{Database, Fault, Tree, Writes};
+use super::database::{Fault, Tree, Writes};
+use super::layered::Layered;
 use super::{keys, value};
 use crate::engine::durable::{Entry, EpochId};
 use crate::engine::write_set::{Write, WriteSet};
@@ -22,7 +23,7 @@ pub(super) struct Trim {
 
 impl Trim {
     /// The keys of the next changes that go, at most [`TRIM_STEP`].
-    pub(super) fn next_step(self, database: &Database) -> Result<Vec<Vec<u8>>, Fault> {
+    pub(super) fn next_step(self, database: Layered<'_>) -> Result<Vec<Vec<u8>>, Fault> {
         let mut step = Vec::new();
         let end = keys::change(self.epoch, self.to);
         let from = keys::change(self.epoch, self.from);
@@ -51,7 +52,7 @@ struct Standing {
 }
 
 /// Stages a set over what is stored now.
-pub(super) fn stage(database: &Database, set: &WriteSet) -> Result<Staged, Fault> {
+pub(super) fn stage(database: Layered<'_>, set: &WriteSet) -> Result<Staged, Fault> {
     let mut stage = Stage { database, staged: Staged::default(), states: HashMap::new() };
     for write in &set.writes {
         stage.add(write)?;
@@ -60,7 +61,7 @@ pub(super) fn stage(database: &Database, set: &WriteSet) -> Result<Staged, Fault
 }
 
 struct Stage<'a> {
-    database: &'a Database,
+    database: Layered<'a>,
     staged: Staged,
     /// Where the entries that this set wrote stand by now.
     states: HashMap<(EpochId, u64), Option<EntryState>>,

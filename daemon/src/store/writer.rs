@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::check;
 use super::database::{Database, Fault, Tree, Writes, catch_panic};
@@ -12,8 +12,10 @@ use super::error::StoreError;
 use super::format;
 use super::journal::Journal;
 use super::keys;
+use super::layered::Layered;
 use super::lock::DirLock;
-use super::reader::{Reader, Slot};
+use super::reader::{Reader, Slot, Staged};
+use super::restore;
 use super::stage::{Trim, stage};
 use crate::engine::write_set::WriteSet;
 
@@ -24,26 +26,25 @@ const PROBE_BYTES: usize = 1024 * 1024;
 pub(super) struct Opened {
     pub(super) database: Database,
     pub(super) journal: Journal,
-    /// The number of the last write set.
-    pub(super) number: u64,
 }
 
 /// The store, as its one writer has it.
 ///
-/// The writer applies the write sets of a group, syncs once, and only then acknowledges them (rule R1).
+/// [`apply`](Self::apply) gathers write sets into a group, which is seen by the [writer's view](Self::view) alone.
+/// [`sync`](Self::sync) makes the group durable with one append to the journal and one fdatasync (rule R1), shows it to readers, and
+/// writes it into sled, whose own flush nobody waits for: what sled may lose of it the journal has.
 ///
-/// When `apply` or `sync` fails, everything since the last successful `sync` is taken back, at once or, where the disk does
-/// not even allow that, with the next call that finds it working again: nothing of it may be acknowledged. Until then reads
-/// are answered from memory, and may show what is to be taken back (rule R45).
+/// When `apply` or `sync` fails, the group is gone and nothing of it may be acknowledged. The next call tries again, and opens sled
+/// anew where it has to (rule R45).
 pub struct Store {
     dir: PathBuf,
     cache_bytes: u64,
     slot: Arc<Slot>,
     journal: Journal,
+    /// The group: what was applied since the last sync.
+    staged: Staged,
     /// The number of the last write set that was applied.
     number: u64,
-    /// What stood where since the last sync something was written.
-    before: Writes,
     /// Changes that go with the next sync.
     trims: Vec<Trim>,
     /// The database is to be opened again before it is written.
@@ -59,73 +60,88 @@ impl fmt::Debug for Store {
 
 impl Store {
     pub(super) fn new(dir: &Path, cache_bytes: u64, lock: DirLock, opened: Opened) -> Self {
-        let Opened { database, journal, number } = opened;
+        let Opened { database, journal } = opened;
         Self {
             dir: dir.to_path_buf(),
             cache_bytes,
             slot: Slot::new(database),
+            number: journal.committed().number,
             journal,
-            number,
-            before: Writes::new(),
+            staged: Staged::default(),
             trims: Vec::new(),
             failed: false,
             _lock: lock,
         }
     }
 
-    /// A handle for reads, for any thread.
+    /// A handle for reads of what is durable, for any thread.
     #[must_use]
     pub fn reader(&self) -> Reader {
-        Reader::new(Arc::clone(&self.slot), self.dir.clone())
+        Reader::new(Arc::clone(&self.slot), None, self.dir.clone())
     }
 
-    /// Writes a set: readers see all of it from now on, and after a crash all of it or nothing is there. It is not durable
-    /// before [`sync`](Self::sync).
-    ///
-    /// Readers wait meanwhile, in the order of 30 µs for each write, so keep sets at some hundred writes.
-    /// Of a [`TrimChanges`](crate::engine::write_set::Write::TrimChanges) over more than 1,000 changes the rest goes with the
-    /// next sync; changes must not be written again below a trim.
+    /// The writer's view: what is durable, and what was applied since.
+    #[must_use]
+    pub fn view(&self) -> Reader {
+        Reader::new(Arc::clone(&self.slot), Some(Arc::clone(&self.staged)), self.dir.clone())
+    }
+
+    /// Opens the database again when a write had failed. Call it before the view is read for a new group: what failed half-way shows
+    /// there until then.
     ///
     /// # Errors
-    /// When it was not written, nothing of the group is: see [`Store`].
+    /// When it can't be written yet.
+    pub fn ready(&mut self) -> Result<(), StoreError> {
+        self.database().map(drop)
+    }
+
+    /// Takes a set into the group. Of a [`TrimChanges`](crate::engine::write_set::Write::TrimChanges) over more than 1,000 changes the
+    /// rest goes with the sync; changes must not be written again below a trim.
+    ///
+    /// # Errors
+    /// When what the set is based on can't be read, the group is gone: see [`Store`].
     pub fn apply(&mut self, set: &WriteSet) -> Result<(), StoreError> {
-        const DOING: &str = "storing a change";
         if set.is_empty() {
             return Ok(());
         }
         let database = self.database()?;
-        let outcome = self.write(&database, set);
+        let outcome = self.take(&database, set);
         drop(database);
-        outcome.map_err(|fault| self.fail(DOING, fault))
+        outcome.map_err(|fault| self.fail("storing a change", fault))
     }
 
-    /// Makes everything that was applied durable: once this returns, a power cut takes nothing of it.
+    /// The writes in the group: a group of some hundred goes into sled within some milliseconds.
+    #[must_use]
+    pub fn staged(&self) -> usize {
+        self.staged.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Makes the group durable and shows it: once this returns, a power cut takes nothing of it.
     ///
     /// # Errors
-    /// When it is not durable, nothing of the group is: see [`Store`].
+    /// When it is not durable, the group is gone: see [`Store`].
     pub fn sync(&mut self) -> Result<(), StoreError> {
-        const DOING: &str = "making changes durable";
         let database = self.database()?;
-        if self.before.is_empty() {
+        let group = std::mem::take(&mut *self.staged.write().unwrap_or_else(PoisonError::into_inner));
+        if group.is_empty() {
             return Ok(());
         }
-        // The journal last: it must never know of more than sled does, or sled would pass for damaged (see `restore`).
-        let outcome = database.sync().and_then(|()| Ok(self.journal.commit(self.number)?));
-        if let Err(fault) = outcome {
+        if let Err(error) = self.journal.commit(&group, self.number) {
             drop(database);
-            return Err(self.fail(DOING, fault));
+            return Err(self.fail("making changes durable", Fault::Io(error)));
         }
-        self.before.clear();
-        for trim in std::mem::take(&mut self.trims) {
-            if let Err(fault) = finish(&database, trim) {
-                // The set is durable; what is left of the range goes at the next start.
-                tracing::warn!(error = %fault, "trimming the change feed failed");
-                self.failed = true;
-                break;
-            }
-        }
-        if let Err(fault) = self.journal.compact(&database, self.number) {
-            tracing::warn!(error = %fault, "compacting the outbox journal failed; it goes on growing for now");
+        let group = Arc::new(group);
+        self.slot.lay_over(Arc::clone(&group));
+        let written = database.exchange(&group, |place, value, previous| self.journal.account(place, value, previous));
+        let written = written.and_then(|()| {
+            self.slot.uncover();
+            self.tidy(&database)
+        });
+        drop(database);
+        // The group is durable, so it is no failure of the group: the next call brings the database in line with the journal.
+        if let Err(fault) = written {
+            let error = self.fail("bringing the store in line with its journal", fault);
+            tracing::warn!(%error, "the store's database failed; what was acknowledged is in the journal");
         }
         Ok(())
     }
@@ -135,29 +151,50 @@ impl Store {
     /// # Errors
     /// When the last sync or the mark failed: the next start then checks the store.
     pub fn close(mut self) -> Result<(), StoreError> {
+        const DOING: &str = "closing the store";
         self.sync()?;
+        let database = self.database()?;
+        self.checkpoint(&database).map_err(|fault| store_error(DOING, fault))?;
+        drop(database);
         let database = self.slot.replace(None);
-        catch_panic(|| drop(database)).map_err(|fault| store_error("closing the store", fault))?;
+        catch_panic(|| drop(database)).map_err(|fault| store_error(DOING, fault))?;
         format::replace(&self.dir, "clean", b"").map_err(|error| StoreError::io("marking the clean stop", error))
     }
 
-    fn write(&mut self, database: &Database, set: &WriteSet) -> Result<(), Fault> {
-        let mut staged = stage(database, set)?;
+    fn take(&mut self, database: &Database, set: &WriteSet) -> Result<(), Fault> {
+        let mut group = self.staged.write().unwrap_or_else(PoisonError::into_inner);
+        let mut staged = stage(Layered::new(database, &group), set)?;
         let number = self.number.saturating_add(1);
         check::put(&mut staged.writes, keys::NUMBER, &number)?;
-        let (previous, outcome) = database.exchange(&staged.writes);
-        for ((place, value), previous) in staged.writes.iter().zip(&previous) {
-            if outcome.is_ok() {
-                self.journal.record(place, value.as_deref(), previous.as_deref())?;
-            }
-            if !self.before.contains_key(place) {
-                self.before.insert(place.clone(), previous.as_deref().map(<[u8]>::to_vec));
-            }
-        }
-        outcome?;
+        group.extend(staged.writes);
         self.number = number;
         self.trims.extend(staged.trims);
         Ok(())
+    }
+
+    /// What is due now and then, once a group is in the database: the rest of trims, checkpoints, compaction.
+    fn tidy(&mut self, database: &Database) -> Result<(), Fault> {
+        for trim in std::mem::take(&mut self.trims) {
+            // When this fails, what is left of the range goes at the next start.
+            finish(database, trim)?;
+        }
+        if self.journal.wants_checkpoint() {
+            self.checkpoint(database)?;
+            if let Err(fault) = self.journal.compact(database) {
+                tracing::warn!(error = %fault, "compacting the outbox journal failed; it goes on growing for now");
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sled durable, and notes that it is.
+    fn checkpoint(&mut self, database: &Database) -> Result<(), Fault> {
+        let committed = self.journal.committed();
+        if committed.checkpoint_end == committed.end {
+            return Ok(());
+        }
+        database.sync()?;
+        Ok(self.journal.checkpoint()?)
     }
 
     /// The database, opened again when the last write failed.
@@ -169,38 +206,40 @@ impl Store {
         self.slot.get().ok_or_else(|| StoreError::damaged(DOING, "it is not open"))
     }
 
-    /// Takes the group back, now if the disk allows it.
+    /// Drops the group, and sets about what failed, now if the disk allows it.
     fn fail(&mut self, doing: &'static str, fault: Fault) -> StoreError {
         self.failed = true;
         self.trims.clear();
+        self.staged.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.number = self.journal.committed().number;
         if let Err(fault) = self.recover() {
             tracing::debug!(error = %fault, "the store stays closed to writes");
         }
         store_error(doing, fault)
     }
 
-    /// Opens the database again, since sled refuses everything after an error, and takes back what was not synced.
+    /// Opens the database again, since sled refuses everything after an error, and brings it in line with the journal.
     fn recover(&mut self) -> Result<(), Fault> {
-        self.failed = true;
         probe(&self.dir)?;
         let former = self.slot.replace(None);
         catch_panic(|| drop(former))?;
         let database = Database::open(&self.dir.join("sled"), self.cache_bytes)?;
-        let outcome = self.take_back(&database);
+        let outcome = self.catch_up(&database);
+        if outcome.is_ok() {
+            self.slot.uncover();
+            self.failed = false;
+        }
         self.slot.replace(Some(database));
-        outcome?;
-        self.before.clear();
-        self.failed = false;
-        Ok(())
+        outcome
     }
 
-    /// Writes what stood there before the group, into the database and into a new journal.
-    fn take_back(&mut self, database: &Database) -> Result<(), Fault> {
-        database.commit(&self.before)?;
-        database.sync()?;
-        self.number = check::read(database, keys::NUMBER, "the number of the last write set")?.unwrap_or(0);
-        // A file whose sync failed may have lost what was synced before: only a new one is sure.
-        self.journal = Journal::rewrite(&self.dir.join("journal"), database, self.number)?;
+    fn catch_up(&mut self, database: &Database) -> Result<(), Fault> {
+        let path = self.dir.join("journal");
+        restore::catch_up(&path, self.journal.committed(), database)?;
+        if self.journal.is_suspect() {
+            database.sync()?;
+            self.journal = Journal::rewrite(&path, database, self.journal.committed().number)?;
+        }
         Ok(())
     }
 }
@@ -217,12 +256,12 @@ impl Drop for Store {
 /// Removes what is left of a range, in steps.
 fn finish(database: &Database, trim: Trim) -> Result<(), Fault> {
     loop {
-        let step = trim.next_step(database)?;
+        let step = trim.next_step(Layered::new(database, &Writes::new()))?;
         if step.is_empty() {
             return Ok(());
         }
         let writes = step.into_iter().map(|key| ((Tree::Feed, key), None)).collect();
-        database.commit(&writes)?;
+        database.write(&writes)?;
     }
 }
 

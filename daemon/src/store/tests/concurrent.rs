@@ -12,6 +12,7 @@ fn readers_beside_the_writer_see_each_set_whole() {
     let dir = tempfile::tempdir().unwrap();
     let (mut store, _) = open(dir.path());
     store.apply(&appended(1)).unwrap();
+    store.sync().unwrap();
     let reader = store.reader();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -30,7 +31,7 @@ fn readers_beside_the_writer_see_each_set_whole() {
         }
         for number in 2..=300 {
             store.apply(&appended(number)).unwrap();
-            if number % 10 == 0 {
+            if number % 3 == 0 {
                 store.sync().unwrap();
             }
         }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::child::{self, EPOCH, Role, appended};
+use super::dice::Dice;
 use super::{open, sample};
 use crate::engine::view::View;
 
@@ -38,16 +39,6 @@ fn files(dir: &Path) -> Vec<PathBuf> {
         dir.join("sled").read_dir().unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file()).collect();
     files.sort();
     files
-}
-
-/// A small generator: the same trials every time.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % end.max(1)
-    }
 }
 
 fn damage(dice: &mut Dice, path: &Path, kind: usize) -> String {

@@ -122,8 +122,10 @@ proptest! {
         for set in &sets {
             store.apply(set).expect("applied");
             model.apply(set);
-            assert_equal(&store.reader(), &model);
+            assert_equal(&store.view(), &model);
         }
+        store.sync().expect("synced");
+        assert_equal(&store.reader(), &model);
         store.close().expect("closed");
         assert_index_is_exact(dir.path(), &model);
         let (store, _) = open(dir.path());

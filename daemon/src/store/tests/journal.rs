@@ -49,7 +49,7 @@ type Written = (Place, Option<Vec<u8>>);
 fn contents(path: &Path) -> (u64, Vec<Written>) {
     let found = survey(path).unwrap();
     let mut writes = Vec::new();
-    replay(path, found, |place, value| {
+    replay(path, found, 0, |place, value| {
         writes.push((place, value.map(<[u8]>::to_vec)));
         Ok(())
     })
@@ -164,7 +164,9 @@ fn no_flipped_bit_passes() {
         flipped[at] ^= 1 << (at % 8);
         fs::write(&path, flipped).unwrap();
         let (number, writes) = contents(&path);
-        assert!(number < 3 && all.starts_with(&writes), "byte {at}");
+        // The last frame is the checkpoint of the close, behind all three groups.
+        let in_groups = at < whole.len() - 17;
+        assert!(number == if in_groups { number.min(2) } else { 3 } && all.starts_with(&writes), "byte {at}");
     }
 }
 
@@ -178,7 +180,7 @@ fn it_is_compacted_once_it_is_mostly_history() {
         let mut set = enqueued(number);
         set.writes.extend(number.checked_sub(3).map(|old| Write::RemoveEntry(EPOCH, old)));
         store.apply(&set).unwrap();
-        if number % 50 == 0 {
+        if number % 2 == 0 {
             store.sync().unwrap();
             largest = largest.max(path.metadata().unwrap().len());
         }

@@ -3,12 +3,14 @@
 mod child;
 mod concurrent;
 mod damage;
+mod dice;
 mod equality;
 mod full;
 mod journal;
 mod kill;
 mod model;
 mod opening;
+mod power;
 mod sample;
 
 use std::path::Path;

@@ -62,9 +62,9 @@ fn a_second_daemon_is_told_who_holds_the_directory() {
 #[test]
 fn a_newer_format_is_refused_before_anything_is_touched() {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("format"), "aesyncd state 2\n").unwrap();
+    fs::write(dir.path().join("format"), "aesyncd state 3\n").unwrap();
     let error = Store::open(dir.path(), options()).expect_err("too new");
-    assert!(matches!(error, OpenError::NewerFormat { found: 2, known: 1, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 3, known: 2, .. }), "{error}");
     assert!(!dir.path().join("sled").exists());
 }
 
@@ -77,11 +77,11 @@ fn a_newer_format_is_refused_when_only_the_trees_tell() {
     store.close().unwrap();
     let database = Database::open(&dir.path().join("sled"), 1 << 20).unwrap();
     let newer = value::encode(keys::FORMAT, &7_u32).unwrap();
-    database.commit(&[((Tree::Meta, keys::FORMAT.to_vec()), Some(newer))].into()).unwrap();
+    database.write(&[((Tree::Meta, keys::FORMAT.to_vec()), Some(newer))].into()).unwrap();
     drop(database);
     fs::write(dir.path().join("format"), "rubbish").unwrap();
     let error = Store::open(dir.path(), options()).expect_err("too new");
-    assert!(matches!(error, OpenError::NewerFormat { found: 7, known: 1, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 7, known: 2, .. }), "{error}");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_damaged_value_is_reported_with_its_name_and_the_others_still_read() {
     let key = keys::row(EPOCH, "user", "a");
     let mut bytes = database.get(Tree::Replica, &key).unwrap().unwrap().to_vec();
     bytes[20] ^= 1;
-    database.commit(&[((Tree::Replica, key), Some(bytes))].into()).unwrap();
+    database.write(&[((Tree::Replica, key), Some(bytes))].into()).unwrap();
     drop(database);
     let (store, _) = open(dir.path());
     let error = store.reader().row(EPOCH, "user", "a").expect_err("damaged");

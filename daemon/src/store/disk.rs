@@ -1,0 +1,96 @@
+//! The few calls by which the store changes files of its own, in one place: what a power cut may leave of them is tested by
+//! what is recorded here.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+/// Notes what was done, for tests alone.
+macro_rules! record {
+    ($op:expr) => {
+        #[cfg(test)]
+        recorder::record(|| $op);
+    };
+}
+
+/// A file that is written and synced.
+#[derive(Debug)]
+pub(super) struct Output {
+    path: PathBuf,
+    file: File,
+    /// Where the next write goes, in bytes.
+    at: u64,
+}
+
+impl Output {
+    /// An empty file, in the place of whatever has the name.
+    pub(super) fn create(path: &Path) -> io::Result<Self> {
+        let file = File::create(path)?;
+        record!(recorder::Op::Create(path.to_path_buf()));
+        Ok(Self { path: path.to_path_buf(), file, at: 0 })
+    }
+
+    /// A file that is there, to be written from `at` on. Its length stays.
+    pub(super) fn open(path: &Path, at: u64) -> io::Result<Self> {
+        Ok(Self { path: path.to_path_buf(), file: OpenOptions::new().write(true).open(path)?, at })
+    }
+
+    /// Where the next write goes, in bytes.
+    pub(super) const fn position(&self) -> u64 {
+        self.at
+    }
+
+    /// Writes all of it, not yet durably. After an error the position is what it was.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.at))?;
+        self.file.write_all(bytes)?;
+        record!(recorder::Op::Write(self.path.clone(), self.at, bytes.to_vec()));
+        self.at = self.at.saturating_add(bytes.len() as u64);
+        Ok(())
+    }
+
+    /// Cuts the file off at `end`, and goes on writing there.
+    pub(super) fn cut(&mut self, end: u64) -> io::Result<()> {
+        self.file.set_len(end)?;
+        record!(recorder::Op::Cut(self.path.clone(), end));
+        self.at = end;
+        Ok(())
+    }
+
+    /// Makes the content durable, and the length that it needs.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()?;
+        record!(recorder::Op::Sync(self.path.clone()));
+        Ok(())
+    }
+
+    /// Gives the file another name, in the place of whatever has it. Durable with [`sync_dir`].
+    pub(super) fn rename(&mut self, to: &Path) -> io::Result<()> {
+        fs::rename(&self.path, to)?;
+        record!(recorder::Op::Rename(self.path.clone(), to.to_path_buf()));
+        self.path = to.to_path_buf();
+        Ok(())
+    }
+}
+
+/// Removes a file. Durable with [`sync_dir`].
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    fs::remove_file(path)?;
+    record!(recorder::Op::Remove(path.to_path_buf()));
+    Ok(())
+}
+
+/// Makes a directory's entries durable.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()?;
+    record!(recorder::Op::SyncDir(dir.to_path_buf()));
+    Ok(())
+}
+
+/// Notes that sled's files in `dir` are durable as they are.
+pub(super) fn database_synced(_dir: &Path) {
+    record!(recorder::Op::Database(recorder::Image::of(_dir)));
+}
+
+#[cfg(test)]
+pub(super) mod recorder;
