@@ -113,7 +113,7 @@ impl Daemon {
     pub async fn start(config: Config, options: StartOptions) -> Result<Self, StartError> {
         let (server, rest) = connect_options(&config)?;
         let dir = options.state_dir.clone();
-        let store_options = store::Options { cache_bytes: config.state.cache, now: wall() };
+        let store_options = store::Options { cache_bytes: config.state.cache, overlap: config.sync.overlap, now: wall() };
         let opened = tokio::task::spawn_blocking(move || Store::open(&dir, store_options)).await;
         let (store, findings) = opened.map_err(|_| StartError::Opening)??;
 

@@ -5,7 +5,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::expect_used, reason = "a failed expectation fails the test")]
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aesync_protocol::Timestamp;
 use aesync_protocol::event::{Change, ChangeOp, Origin};
@@ -63,7 +63,8 @@ fn loading_rows_keeps_resident_memory_bounded() {
     let rows = std::env::var("AESYNC_MEMORY_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(20_000_u64);
     let dir = tempfile::tempdir().expect("a directory");
     let now = Timestamp::from_millis(1_700_000_000_000);
-    let (mut store, _) = Store::open(dir.path(), Options { cache_bytes: CACHE, now }).expect("it opens");
+    let options = Options { cache_bytes: CACHE, overlap: Duration::from_secs(10), now };
+    let (mut store, _) = Store::open(dir.path(), options).expect("it opens");
     let (start, mut longest) = (Instant::now(), 0);
     for first in (1..=rows).step_by(usize::try_from(PAGE).expect("small")) {
         let set = page(first);
@@ -86,6 +87,6 @@ fn loading_rows_keeps_resident_memory_bounded() {
     store.close().expect("closed");
     println!("closed in {:.1?}", began.elapsed());
     let began = Instant::now();
-    Store::open(dir.path(), Options { cache_bytes: CACHE, now }).expect("it opens");
+    Store::open(dir.path(), options).expect("it opens");
     println!("opened in {:.1?}", began.elapsed());
 }

@@ -212,7 +212,9 @@ impl Driver {
         driver.carry_out(effects);
         for finding in findings {
             tracing::warn!(code = %finding.code, "{}", finding.message);
-            if finding.code != FindingCode::UncleanStop {
+            if finding.code == FindingCode::UncleanStop {
+                driver.input(Input::Distrust(Vec::new()));
+            } else {
                 driver.find(finding.code.as_str(), finding.message);
             }
         }

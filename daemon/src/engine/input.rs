@@ -42,6 +42,8 @@ pub enum Input {
     Configured(Box<Settings>),
     /// The store or the host found something that a person should know.
     Finding(Attention),
+    /// The store can't vouch for what it keeps of these types, of all when none is named: full listings bring it back (rules R28, R44).
+    Distrust(Vec<String>),
 }
 
 /// What is known of a token; the token itself never enters the engine (rule R41).

@@ -192,6 +192,7 @@ impl Engine {
             Input::Woke => self.on_woke(now, &mut out),
             Input::Resumed => self.on_resumed(now, &mut out),
             Input::Configured(settings) => self.settings = Arc::new(*settings),
+            Input::Distrust(types) => self.puller.distrust(&self.settings, &types),
             Input::Finding(finding) => {
                 self.findings.insert(finding.code.clone(), finding);
             }

@@ -154,6 +154,13 @@ impl Puller {
         self.listings.insert(entity_type.to_owned());
     }
 
+    /// Wants full listings of these types, of all when none is named.
+    pub fn distrust(&mut self, settings: &Settings, types: &[String]) {
+        for name in settings.type_names().filter(|name| types.is_empty() || types.iter().any(|named| named == name)) {
+            self.want_listing(name);
+        }
+    }
+
     /// Plans the next full listing of a type.
     pub fn plan_listing(&mut self, now: &Now, entity_type: &str, after: Duration) {
         self.listing_at.insert(entity_type.to_owned(), now.mono + after);

@@ -90,6 +90,18 @@ fn check_feed(database: &Database, epoch: EpochId, writes: &mut Writes, findings
             ledger.last_seq
         ),
     ));
+    start_feed_anew(database, epoch, &mut ledger, writes)
+}
+
+/// Empties the feed and gives it another name, so that every subscriber loads the records again, and forgets the cursors, so that all
+/// types are pulled from the beginning.
+pub(super) fn start_feed_anew(
+    database: &Database,
+    epoch: EpochId,
+    ledger: &mut Ledger,
+    writes: &mut Writes,
+) -> Result<(), Fault> {
+    let tail = database.last(Tree::Feed, &keys::changes(epoch))?.and_then(|(key, _)| keys::last_number(&key));
     remove_changes(database, epoch, u64::MAX)?;
     if let Some(last) = tail.filter(|last| *last == u64::MAX) {
         writes.insert((Tree::Feed, keys::change(epoch, last)), None);
@@ -97,7 +109,7 @@ fn check_feed(database: &Database, epoch: EpochId, writes: &mut Writes, findings
     ledger.last_seq = ledger.last_seq.max(tail.unwrap_or(0));
     ledger.first_seq = ledger.last_seq.saturating_add(1);
     ledger.log = uuid::Uuid::new_v4().to_string();
-    put(writes, &key, &ledger)?;
+    put(writes, &keys::ledger(epoch), ledger)?;
     let prefix = keys::cursors(epoch);
     database.scan(Tree::Meta, &prefix, Bound::Included(&prefix), |key, _| {
         writes.insert((Tree::Meta, key.to_vec()), None);

@@ -83,7 +83,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 /// Makes a directory's entries durable.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()?;
-    record!(recorder::Op::SyncDir(dir.to_path_buf()));
+    record!(recorder::Op::SyncDir);
     Ok(())
 }
 

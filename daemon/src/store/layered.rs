@@ -36,8 +36,10 @@ impl<'a> Layered<'a> {
     ) -> Result<(), Fault> {
         let start = from.map(|key| (tree, key.to_vec()));
         let over = self.over.range((start, Bound::Unbounded));
-        let mut over =
-            over.take_while(|((of, key), _)| *of == tree && key.starts_with(prefix)).map(|((_, key), value)| (key, value)).peekable();
+        let mut over = over
+            .take_while(|((of, key), _)| *of == tree && key.starts_with(prefix))
+            .map(|((_, key), value)| (key, value))
+            .peekable();
         let mut wants_more = true;
         self.database.scan(tree, prefix, from, |key, value| {
             while wants_more && let Some((before, written)) = over.next_if(|(before, _)| before.as_slice() < key) {

@@ -31,6 +31,7 @@ mod restore;
 mod sizes;
 mod stage;
 mod value;
+mod verify;
 mod writer;
 
 pub use error::{OpenError, StoreError};

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use aesync_protocol::Timestamp;
 
@@ -15,6 +16,7 @@ use super::format;
 use super::journal::{self, Journal};
 use super::lock::DirLock;
 use super::restore;
+use super::verify;
 use super::writer::{Opened, Store};
 
 /// How to open a store.
@@ -22,6 +24,8 @@ use super::writer::{Opened, Store};
 pub struct Options {
     /// What sled may keep of its pages in memory, in bytes. The process needs about 100 MB more with a million records.
     pub cache_bytes: u64,
+    /// How far cursors step back after an unclean stop.
+    pub overlap: Duration,
     /// This machine's time, for the lock file and for the names of what is moved aside.
     pub now: Timestamp,
 }
@@ -60,12 +64,26 @@ fn open_checked(dir: &Path, options: Options, was_clean: bool, findings: &mut Ve
         if number < survey.checkpoint {
             // It came back to an earlier state without a word.
             let lacking = survey.checkpoint.saturating_sub(number);
-            return Err(Fault::Damaged(format!("it lacks the last {lacking} of {} changes that it had stored", survey.checkpoint)));
+            return Err(Fault::Damaged(format!(
+                "it lacks the last {lacking} of {} changes that it had stored",
+                survey.checkpoint
+            )));
         }
         if number <= survey.number && !(was_clean && number == survey.number) {
             restore::catch_up(&journal, survey, &database)?;
         }
-        let checked = check::check(&database)?;
+        let mut mended = Vec::new();
+        let journal_is_whole = survey.end > 0 && number <= survey.number && survey.beyond.is_none();
+        if !was_clean && journal_is_whole {
+            verify::mend_outbox(&journal, survey, &database, &mut mended)?;
+        }
+        let mut checked = check::check(&database)?;
+        if let Checked::Sound(repairs) = &mut checked {
+            repairs.extend(mended);
+            if !was_clean {
+                verify::verify(&database, options.overlap, repairs)?;
+            }
+        }
         Ok((database, number, checked))
     });
     let reason = match checked {

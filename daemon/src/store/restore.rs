@@ -121,7 +121,7 @@ pub(super) fn restore(
 }
 
 /// An epoch's outbox by state, and how many entries there are.
-fn count(database: &Database, epoch: EpochId) -> Result<(OutboxStatus, u64), Fault> {
+pub(super) fn count(database: &Database, epoch: EpochId) -> Result<(OutboxStatus, u64), Fault> {
     let mut outbox = OutboxStatus::default();
     let mut entries = 0_u64;
     let prefix = keys::entries(epoch);

@@ -81,6 +81,13 @@ pub(super) fn decode_row(key: &[u8], bytes: &[u8]) -> Result<Row, Damage> {
     Ok(Row { record, hash: u128::from_be_bytes(*hash), updated_at, deleted_at, missing_since })
 }
 
+/// Whether the base row that was stored under `key` is whole, and is no tombstone.
+pub(super) fn is_live_row(key: &[u8], bytes: &[u8]) -> Result<bool, Damage> {
+    const DELETED: u8 = 2;
+    let flags = open(key, bytes)?.get(16).ok_or(Damage::Short(bytes.len()))?;
+    Ok(flags & DELETED == 0)
+}
+
 /// Fills in the header of `bytes`, which leave room for it.
 fn seal(key: &[u8], mut bytes: Vec<u8>) -> Vec<u8> {
     let crc = checksum(key, VERSION, bytes.get(HEADER..).unwrap_or_default());
@@ -138,6 +145,7 @@ mod tests {
             let stamp = |bit: u8| (bits & (1 << bit) != 0).then(|| Timestamp::from_millis(i64::from(bit) + 1));
             let row = Row { updated_at: stamp(0), deleted_at: stamp(1), missing_since: stamp(2), ..sample() };
             let bytes = encode_row(b"k", &row).expect("encodable");
+            assert_eq!(is_live_row(b"k", &bytes).expect("whole"), row.deleted_at.is_none());
             assert_eq!(decode_row(b"k", &bytes).expect("whole"), row);
         }
     }

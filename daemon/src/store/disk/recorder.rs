@@ -17,7 +17,7 @@ pub(crate) enum Op {
     Sync(PathBuf),
     Rename(PathBuf, PathBuf),
     Remove(PathBuf),
-    SyncDir(PathBuf),
+    SyncDir,
     /// sled's files as they are durable.
     Database(Image),
 }
@@ -136,7 +136,7 @@ pub(crate) fn after_power_cut(ops: &[Op], count: usize, dice: &mut impl FnMut(us
                 names.remove(path);
                 later.push(names.clone());
             }
-            Op::SyncDir(_) => {
+            Op::SyncDir => {
                 durable_names.clone_from(&names);
                 later.clear();
             }

@@ -8,7 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{open, options, sample};
-use crate::engine::durable::EpochId;
+use aesync_protocol::event::{Change, ChangeOp};
+
+use crate::engine::durable::{EpochId, Ledger};
 use crate::engine::view::View;
 use crate::engine::write_set::{Write, WriteSet};
 use crate::store::Store;
@@ -102,9 +104,17 @@ pub(super) fn appended(number: u64) -> WriteSet {
     let id = |n: u64| format!("{n:08}");
     let row = |n: u64| Write::Row { epoch: EPOCH, entity_type: "user".into(), id: id(n), row: Some(sample::row(n)) };
     let state = |n: u64| STATES[usize::try_from(n % 3).unwrap()];
-    let mut writes = vec![Write::Registry(sample::registry(number)), Write::Ledger(EPOCH, sample::ledger(1, number))];
+    // Every third of the rows 20 to `end` is deleted.
+    let end = number * 20 + 19;
+    let live = (end - 19) - (end / 3 - 19 / 3);
+    let ledger = Ledger { records: [("user".to_owned(), live)].into(), ..sample::ledger(1, number) };
+    let mut writes = vec![Write::Registry(sample::registry(number)), Write::Ledger(EPOCH, ledger)];
     writes.push(Write::Cursor(EPOCH, "user".into(), sample::cursor(number)));
-    writes.push(Write::Change(EPOCH, sample::change(number, number)));
+    let first = sample::row(number * 20);
+    let op = if first.is_live() { ChangeOp::Upsert } else { ChangeOp::Delete };
+    let record = first.is_live().then_some(first.record);
+    let (entity_type, first_id) = ("user".to_owned(), id(number * 20));
+    writes.push(Write::Change(EPOCH, Change { op, entity_type, id: first_id, record, ..sample::change(number, number) }));
     writes.push(Write::Entry(sample::entry(EPOCH, number, state(number), number)));
     if number > 5 {
         writes.push(Write::Entry(sample::entry(EPOCH, number - 5, state(number + 1), number)));

@@ -40,7 +40,9 @@ fn what_was_synced_before_a_kill_is_there_and_no_set_is_torn() {
             model.apply(&appended(number));
         }
         assert_eq!(reader.ledger(EPOCH), model.ledger(EPOCH));
-        assert_eq!(reader.cursor(EPOCH, "user"), model.cursor(EPOCH, "user"));
+        let (cursor, before) = (reader.cursor(EPOCH, "user").unwrap(), model.cursor(EPOCH, "user").unwrap());
+        assert_eq!(cursor.high_water, before.high_water.map(|at| at.plus_millis(-10_000)), "it steps back by the overlap");
+        assert_eq!(cursor.canary, before.canary);
         assert_eq!(reader.registry().unwrap(), sample::registry(last));
         assert_eq!(reader.rows(EPOCH, "user", "", usize::MAX), model.rows(EPOCH, "user", "", usize::MAX));
         assert_eq!(reader.changes(EPOCH, 0, usize::MAX), model.changes(EPOCH, 0, usize::MAX));

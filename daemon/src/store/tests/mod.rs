@@ -14,6 +14,7 @@ mod power;
 mod sample;
 
 use std::path::Path;
+use std::time::Duration;
 
 use aesync_protocol::Timestamp;
 
@@ -21,7 +22,7 @@ use super::{Finding, Options, Store};
 
 /// A moment, for names.
 fn options() -> Options {
-    Options { cache_bytes: 16 << 20, now: Timestamp::from_millis(1_769_860_800_000) }
+    Options { cache_bytes: 16 << 20, overlap: Duration::from_secs(10), now: Timestamp::from_millis(1_769_860_800_000) }
 }
 
 fn open(dir: &Path) -> (Store, Vec<Finding>) {

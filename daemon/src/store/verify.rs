@@ -1,0 +1,193 @@
+//! What is looked at after a stop that was no clean one. sled may have lost, without a word, even what it had long before: it writes
+//! over places whose content it has only just moved, and does not sync in between.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::path::Path;
+use std::time::Duration;
+
+use aesync_protocol::Change;
+use aesync_protocol::event::ChangeOp;
+
+use super::check::{self, put, read};
+use super::database::{Database, Fault, Tree, Writes};
+use super::finding::{Finding, FindingCode};
+use super::journal::{self, Survey};
+use super::{keys, restore, value};
+use crate::engine::durable::{Cursor, EpochId, Ledger, Overlay, Registry};
+use crate::engine::fingerprint::fingerprint;
+
+/// The outbox is held against a journal of up to this many bytes, in memory. Of a larger one, what was written since the last checkpoint
+/// is written again, and sled is believed for the rest.
+const MEND_BYTES: u64 = 32 * 1024 * 1024;
+/// The newest changes that are held against the records.
+const TAIL: u64 = 1_000;
+/// Records are counted when there are at most this many: a second's work. More are left to the full listing that follows.
+const COUNT_ROWS: u64 = 200_000;
+
+/// Gives the outbox the values that the journal has for it. The database must be in line with the journal's tail.
+pub(super) fn mend_outbox(path: &Path, survey: Survey, database: &Database, findings: &mut Vec<Finding>) -> Result<(), Fault> {
+    if survey.end > MEND_BYTES {
+        return Ok(());
+    }
+    let mut live = Writes::new();
+    journal::replay(path, survey, 0, |place, value| {
+        if keys::is_journaled(&place) {
+            match value {
+                Some(value) => live.insert(place, Some(value.to_vec())),
+                None => live.remove(&place),
+            };
+        }
+        Ok(())
+    })?;
+    let mut mend = Writes::new();
+    database.scan(Tree::Outbox, &[], Bound::Unbounded, |key, bytes| {
+        let place = (Tree::Outbox, key.to_vec());
+        match live.get(&place) {
+            Some(value) if value.as_deref() == Some(bytes) => drop(live.remove(&place)),
+            Some(_) => {}
+            None => drop(mend.insert(place, None)),
+        }
+        true
+    })?;
+    let registry = database.get(Tree::Meta, keys::REGISTRY)?;
+    live.retain(|(tree, _), value| *tree != Tree::Meta || value.as_deref() != registry.as_deref());
+    mend.extend(live);
+    if mend.is_empty() {
+        return Ok(());
+    }
+    database.write(&mend)?;
+    let mut ledgers = Writes::new();
+    for epoch in epochs(database)? {
+        let ledger = read::<Ledger>(database, &keys::ledger(epoch), "a ledger")?.unwrap_or_default();
+        let (outbox, _) = restore::count(database, epoch)?;
+        put(&mut ledgers, &keys::ledger(epoch), &Ledger { outbox, ..ledger })?;
+    }
+    database.write(&ledgers)?;
+    findings.push(Finding::new(
+        FindingCode::OutboxRestored,
+        format!("the store differed from its journal in {} values of the outbox; the journal's were restored", mend.len()),
+    ));
+    Ok(())
+}
+
+/// Holds the newest changes and the number of records against the records, and steps every cursor back by `overlap`.
+pub(super) fn verify(database: &Database, overlap: Duration, findings: &mut Vec<Finding>) -> Result<(), Fault> {
+    let mut writes = Writes::new();
+    for epoch in epochs(database)? {
+        let Some(mut ledger) = read::<Ledger>(database, &keys::ledger(epoch), "a ledger")? else { continue };
+        let mut doubts: Vec<String> = Vec::new();
+        doubts.extend(check_tail(database, epoch, &ledger)?);
+        doubts.extend(recount(database, epoch, &mut ledger)?);
+        if doubts.is_empty() {
+            step_back(database, epoch, overlap, &mut writes)?;
+            continue;
+        }
+        check::start_feed_anew(database, epoch, &mut ledger, &mut writes)?;
+        findings.push(Finding::new(
+            FindingCode::StoreInconsistent,
+            format!("after the unclean stop {}; a new feed was started and all types are pulled again", doubts.join(", ")),
+        ));
+    }
+    database.write(&writes)?;
+    database.sync()
+}
+
+fn epochs(database: &Database) -> Result<Vec<EpochId>, Fault> {
+    let registry: Registry = read(database, keys::REGISTRY, "the registry")?.unwrap_or_default();
+    Ok(registry.epochs.into_keys().collect())
+}
+
+/// What does not fit together of the newest changes and what applications see.
+fn check_tail(database: &Database, epoch: EpochId, ledger: &Ledger) -> Result<Option<String>, Fault> {
+    let mut expected = ledger.last_seq.saturating_sub(TAIL).saturating_add(1).max(ledger.first_seq).max(1);
+    let mut newest: BTreeMap<(String, String), Change> = BTreeMap::new();
+    let mut doubt = None;
+    let from = keys::change(epoch, expected);
+    database.scan(Tree::Feed, &keys::changes(epoch), Bound::Included(&from), |key, bytes| {
+        match value::decode::<Change>(key, bytes) {
+            Ok(change) if change.seq == expected => {
+                newest.insert((change.entity_type.clone(), change.id.clone()), change);
+            }
+            Ok(_) => doubt = Some(format!("change {expected} was missing")),
+            Err(damage) => doubt = Some(format!("change {expected} was damaged ({damage})")),
+        }
+        expected = expected.saturating_add(1);
+        doubt.is_none()
+    })?;
+    if doubt.is_some() {
+        return Ok(doubt);
+    }
+    for ((entity_type, id), change) in newest {
+        if !agrees(database, epoch, &change)? {
+            return Ok(Some(format!("the newest change of {entity_type} {id} did not fit what is stored of it")));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether applications see what the newest change of an entity told them.
+fn agrees(database: &Database, epoch: EpochId, change: &Change) -> Result<bool, Fault> {
+    let key = keys::overlay(epoch, &change.entity_type, &change.id);
+    let seen = match database.get(Tree::Replica, &key)? {
+        Some(bytes) => match value::decode::<Overlay>(&key, &bytes) {
+            Ok(overlay) => overlay.visible,
+            Err(_) => return Ok(false),
+        },
+        None => {
+            let key = keys::row(epoch, &change.entity_type, &change.id);
+            match database.get(Tree::Replica, &key)?.map(|bytes| value::decode_row(&key, &bytes)) {
+                Some(Ok(row)) => Some(row).filter(|row| row.deleted_at.is_none()).map(|row| row.record),
+                Some(Err(_)) => return Ok(false),
+                None => None,
+            }
+        }
+    };
+    Ok(match (change.op, &change.record, &seen) {
+        (ChangeOp::Delete, _, seen) => seen.is_none(),
+        (ChangeOp::Upsert, Some(told), Some(seen)) => fingerprint(told) == fingerprint(seen),
+        (ChangeOp::Upsert, _, _) => false,
+    })
+}
+
+/// Counts the records of all types, and says where the ledger had counted otherwise. A damaged one is taken out.
+fn recount(database: &Database, epoch: EpochId, ledger: &mut Ledger) -> Result<Option<String>, Fault> {
+    if ledger.records.values().copied().fold(0, u64::saturating_add) > COUNT_ROWS {
+        return Ok(None);
+    }
+    let mut damaged = Writes::new();
+    let mut doubt = None;
+    for (entity_type, counted) in &mut ledger.records {
+        let prefix = keys::rows(epoch, entity_type);
+        let mut found = 0_u64;
+        database.scan(Tree::Replica, &prefix, Bound::Included(&prefix), |key, bytes| {
+            match value::is_live_row(key, bytes) {
+                Ok(live) => found = found.saturating_add(u64::from(live)),
+                Err(_) => drop(damaged.insert((Tree::Replica, key.to_vec()), None)),
+            }
+            true
+        })?;
+        if found != *counted {
+            doubt = Some(format!("{found} of {counted} records of {entity_type} were there"));
+            *counted = found;
+        }
+    }
+    database.write(&damaged)?;
+    Ok(doubt)
+}
+
+/// Lets each type be pulled again from somewhat earlier.
+fn step_back(database: &Database, epoch: EpochId, overlap: Duration, writes: &mut Writes) -> Result<(), Fault> {
+    let back = i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX);
+    let prefix = keys::cursors(epoch);
+    let mut cursors: Vec<(Vec<u8>, Cursor)> = Vec::new();
+    database.scan(Tree::Meta, &prefix, Bound::Included(&prefix), |key, bytes| {
+        cursors.extend(value::decode::<Cursor>(key, bytes).ok().map(|cursor| (key.to_vec(), cursor)));
+        true
+    })?;
+    for (key, cursor) in cursors {
+        let high_water = cursor.high_water.map(|at| at.plus_millis(back.saturating_neg()));
+        put(writes, &key, &Cursor { high_water, ..cursor })?;
+    }
+    Ok(())
+}
