@@ -30,6 +30,9 @@ use store::Store;
 /// How long the loop may take to show that it turns.
 const ALIVE_WITHIN: Duration = Duration::from_secs(10);
 
+/// The size of the store's files from which on they are rewritten when they hold less than half of it, in bytes.
+const REWRITE_FLOOR: u64 = 64 * 1024 * 1024;
+
 /// Rows of a pull that are written at a time.
 const PAGE_ROWS: usize = 150;
 
@@ -113,7 +116,12 @@ impl Daemon {
     pub async fn start(config: Config, options: StartOptions) -> Result<Self, StartError> {
         let (server, rest) = connect_options(&config)?;
         let dir = options.state_dir.clone();
-        let store_options = store::Options { cache_bytes: config.state.cache, overlap: config.sync.overlap, now: wall() };
+        let store_options = store::Options {
+            cache_bytes: config.state.cache,
+            rewrite_floor: REWRITE_FLOOR,
+            overlap: config.sync.overlap,
+            now: wall(),
+        };
         let opened = tokio::task::spawn_blocking(move || Store::open(&dir, store_options)).await;
         let (store, findings) = opened.map_err(|_| StartError::Opening)??;
 
@@ -210,7 +218,7 @@ fn connect_options(config: &Config) -> Result<(Option<ServerUrl>, Option<Rest>),
     options.ca_file.clone_from(&config.server.ca_file);
     options.secret_fields.clone_from(&config.replica.secret_fields);
     options.timeouts.request = config.tuning.request_timeout;
-    // The store's readers wait while a page is written: pages of this size keep that under some milliseconds.
+    // A page is one write set: of this size, what an application pushes meanwhile waits for some milliseconds only.
     options.limits.page_rows = PAGE_ROWS;
     options.timeouts.pull_headers = config.tuning.request_timeout;
     let rest = Rest::new(options).map_err(|error| StartError::Config(format!("server: {error}")))?;

@@ -63,7 +63,7 @@ fn loading_rows_keeps_resident_memory_bounded() {
     let rows = std::env::var("AESYNC_MEMORY_ROWS").ok().and_then(|rows| rows.parse().ok()).unwrap_or(20_000_u64);
     let dir = tempfile::tempdir().expect("a directory");
     let now = Timestamp::from_millis(1_700_000_000_000);
-    let options = Options { cache_bytes: CACHE, overlap: Duration::from_secs(10), now };
+    let options = Options { cache_bytes: CACHE, rewrite_floor: 64 << 20, overlap: Duration::from_secs(10), now };
     let (mut store, _) = Store::open(dir.path(), options).expect("it opens");
     let (start, mut longest) = (Instant::now(), 0);
     for first in (1..=rows).step_by(usize::try_from(PAGE).expect("small")) {

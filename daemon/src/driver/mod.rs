@@ -27,7 +27,7 @@ use crate::engine::view::View as _;
 use crate::engine::{Effect, Engine, Host, Input, identity};
 use crate::ipc::{Call, Fanout, Source};
 use crate::server::{RequestHandle, Rest, ServerUrl, Session, SessionOptions, SessionTimings};
-use crate::store::{Finding, FindingCode, Store};
+use crate::store::{Finding, FindingCode, Mended, Store};
 
 use clock::Clock;
 use credentials::{Keyring, Token};
@@ -275,8 +275,11 @@ impl Driver {
     }
 
     fn on_report(&mut self, report: Report) {
-        self.under_way = self.under_way.saturating_sub(1);
+        if !matches!(report, Report::Mended(_)) {
+            self.under_way = self.under_way.saturating_sub(1);
+        }
         match report {
+            Report::Mended(mended) => self.on_mended(mended),
             Report::Committed(outcome) => {
                 if let Done::Adopted(adopted) = &outcome.done {
                     self.serve(adopted.registry.current);
@@ -293,6 +296,19 @@ impl Driver {
                 self.input(Input::Committed(outcome));
             }
             Report::Failed(txn, failure) => self.input(Input::TxnFailed(txn, failure)),
+        }
+    }
+
+    fn on_mended(&mut self, mended: Mended) {
+        let message = format!("{} stored values were damaged; what was lost with them is fetched again", mended.values);
+        tracing::warn!(types = ?mended.types, "{message}");
+        self.find(FindingCode::StoreInconsistent.as_str(), message);
+        for epoch in mended.rebuild {
+            let at = self.clock.now().wall;
+            self.submit(Box::new(Txn { epoch, at, step: Step::Recover { rebuild: true } }));
+        }
+        if !mended.types.is_empty() {
+            self.input(Input::Distrust(mended.types.into_iter().collect()));
         }
     }
 

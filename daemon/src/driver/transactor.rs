@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::engine::input::StoreFailure;
 use crate::engine::settings::Settings;
 use crate::engine::transact::{Outcome, Txn, run};
-use crate::store::{Reader, Store, StoreError};
+use crate::store::{Mended, Reader, Store, StoreError};
 
 /// Transactions that share one flush at most: enough to keep the disk busy, few enough to answer soon.
 const GROUP: usize = 256;
@@ -25,6 +25,8 @@ pub(super) enum Report {
     Committed(Box<Outcome>),
     /// Nothing of it was written.
     Failed(Box<Txn>, StoreFailure),
+    /// Damaged values were met, and taken out or restored. It is the report of no transaction.
+    Mended(Mended),
 }
 
 /// The thread.
@@ -81,7 +83,14 @@ type Run = (Box<Txn>, Result<Box<Outcome>, StoreFailure>);
 /// Runs a group: as many as there are, up to its bounds. If it can't be made durable, none of it counts.
 fn commit(store: &mut Store, view: &Reader, transactions: impl Iterator<Item = (Box<Txn>, Arc<Settings>)>) -> Vec<Report> {
     let mut done: Vec<Run> = Vec::new();
-    let mut broken = store.ready().err().map(|error| failure_of(&error));
+    let mut mended = None;
+    let mut broken = match store.ready().and_then(|()| store.mend()) {
+        Ok(found) => {
+            mended = found;
+            None
+        }
+        Err(error) => Some(failure_of(&error)),
+    };
     for (txn, settings) in transactions {
         if let Some(failure) = &broken {
             done.push((txn, Err(failure.clone())));
@@ -111,6 +120,7 @@ fn commit(store: &mut Store, view: &Reader, transactions: impl Iterator<Item = (
             (None, Ok(outcome)) => Report::Committed(outcome),
             (None, Err(failure)) => Report::Failed(txn, failure),
         })
+        .chain(mended.map(Report::Mended))
         .collect()
 }
 

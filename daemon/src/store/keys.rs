@@ -124,6 +124,20 @@ pub(super) fn last_number(key: &[u8]) -> Option<u64> {
     key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
+/// Whose and of what type a base row or an overlay is, and whether it is a base row.
+pub(super) fn parse_typed(key: &[u8]) -> Option<(EpochId, bool, &str)> {
+    let (epoch, rest) = key.split_first_chunk::<4>()?;
+    let (which, rest) = rest.split_first()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let entity_type = rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
+    let is_row = match which {
+        b'b' => true,
+        b'o' => false,
+        _ => return None,
+    };
+    Some((EpochId(u32::from_be_bytes(*epoch)), is_row, std::str::from_utf8(entity_type).ok()?))
+}
+
 /// The text that follows `prefix` in a key.
 pub(super) fn text_after<'a>(key: &'a [u8], prefix: &[u8]) -> Option<&'a str> {
     std::str::from_utf8(key.strip_prefix(prefix)?).ok()
@@ -174,6 +188,13 @@ mod tests {
         let epoch = EpochId(1);
         assert!(!row(epoch, "ab", "c").starts_with(&rows(epoch, "a")));
         assert!(row(epoch, "a", "bc").starts_with(&rows(epoch, "a")));
+    }
+
+    #[test]
+    fn the_key_of_a_row_tells_whose_and_of_what_type_it_is() {
+        assert_eq!(parse_typed(&row(EpochId(9), "ab", "c")), Some((EpochId(9), true, "ab")));
+        assert_eq!(parse_typed(&overlay(EpochId(9), "ab", "c")), Some((EpochId(9), false, "ab")));
+        assert_eq!(parse_typed(&entry(EpochId(9), 1)), None);
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! DIR/lock             who uses the directory
 //! DIR/format           the version of the layout, refused when it is newer than this build (rule R46)
 //! DIR/clean            there exactly while the last stop was a clean one
-//! DIR/sled/            the trees: replica, outbox, feed, meta
+//! DIR/sled/, sled-<n>/ the trees: replica, outbox, feed, meta
+//! DIR/current          which of them, after a rewrite
 //! DIR/journal          what was written last, the outbox once more, and the witness against sled
 //! DIR/damaged-<time>/  what was moved aside, for people to look at
 //! ```
@@ -20,14 +21,17 @@ mod disk;
 mod error;
 mod finding;
 mod format;
+mod home;
 mod journal;
 mod keys;
 mod layered;
 mod lock;
+mod mend;
 mod open;
 mod patience;
 mod reader;
 mod restore;
+mod rewrite;
 mod sizes;
 mod stage;
 mod value;
@@ -36,6 +40,7 @@ mod writer;
 
 pub use error::{OpenError, StoreError};
 pub use finding::{Finding, FindingCode};
+pub use mend::Mended;
 pub use open::Options;
 pub use reader::Reader;
 pub use sizes::Sizes;

@@ -13,6 +13,7 @@ use super::disk::{self, sync_dir};
 use super::error::OpenError;
 use super::finding::{Finding, FindingCode};
 use super::format;
+use super::home;
 use super::journal::{self, Journal};
 use super::lock::DirLock;
 use super::restore;
@@ -24,6 +25,8 @@ use super::writer::{Opened, Store};
 pub struct Options {
     /// What sled may keep of its pages in memory, in bytes. The process needs about 100 MB more with a million records.
     pub cache_bytes: u64,
+    /// sled's files are rewritten when they are larger than this and than twice what they hold, in bytes.
+    pub rewrite_floor: u64,
     /// How far cursors step back after an unclean stop.
     pub overlap: Duration,
     /// This machine's time, for the lock file and for the names of what is moved aside.
@@ -50,13 +53,14 @@ impl Store {
             ));
         }
         let opened = open_checked(dir, options, was_clean, &mut findings)?;
-        Ok((Self::new(dir, options.cache_bytes, lock, opened), findings))
+        Ok((Self::new(dir, options, lock, opened), findings))
     }
 }
 
 /// Opens the database, brings it in line with the journal, and repairs small damage; great damage is moved aside.
 fn open_checked(dir: &Path, options: Options, was_clean: bool, findings: &mut Vec<Finding>) -> Result<Opened, OpenError> {
-    let path = dir.join("sled");
+    let path = home::current(dir);
+    home::remove_others(dir).map_err(OpenError::io("removing what a rewrite left in", dir))?;
     let journal = dir.join("journal");
     let survey = journal::survey(&journal).map_err(OpenError::io("reading", &journal))?;
     let checked = open_database(dir, &path, options).and_then(|database| {
@@ -198,7 +202,7 @@ fn take_clean_mark(dir: &Path) -> Result<bool, OpenError> {
     let mark = dir.join("clean");
     match disk::remove(&mark) {
         Ok(()) => sync_dir(dir).map(|()| true).map_err(OpenError::io("syncing", dir)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(!dir.join("sled").exists()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(!home::current(dir).exists()),
         Err(source) => Err(OpenError::NotWritable { dir: dir.to_path_buf(), source }),
     }
 }

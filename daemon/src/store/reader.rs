@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::database::{Database, Tree, Writes};
 use super::layered::Layered;
+use super::mend::Found;
 use super::sizes::Sizes;
 use super::value::Damage;
 use super::{keys, value};
@@ -29,17 +30,22 @@ pub(super) struct Shown {
 }
 
 /// What readers see now. It is held for the length of a copy only.
-pub(super) struct Slot(RwLock<Shown>);
+pub(super) struct Slot {
+    shown: RwLock<Shown>,
+    /// Damaged values that reads came upon.
+    pub(super) damaged: Found,
+}
 
 impl Slot {
     /// A slot that shows `database`.
     pub(super) fn new(database: Database) -> Arc<Self> {
-        Arc::new(Self(RwLock::new(Shown { database: Some(Arc::new(database)), over: Arc::default() })))
+        let shown = Shown { database: Some(Arc::new(database)), over: Arc::default() };
+        Arc::new(Self { shown: RwLock::new(shown), damaged: Found::default() })
     }
 
     /// What is seen now, for one call.
     fn shown(&self) -> Shown {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The database, for one call.
@@ -49,12 +55,12 @@ impl Slot {
 
     /// Puts another database in its place, and gives back the former.
     pub(super) fn replace(&self, database: Option<Database>) -> Option<Arc<Database>> {
-        std::mem::replace(&mut self.0.write().unwrap_or_else(PoisonError::into_inner).database, database.map(Arc::new))
+        std::mem::replace(&mut self.shown.write().unwrap_or_else(PoisonError::into_inner).database, database.map(Arc::new))
     }
 
     /// Shows a group, all of it at this moment.
     pub(super) fn lay_over(&self, group: Arc<Writes>) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).over = group;
+        self.shown.write().unwrap_or_else(PoisonError::into_inner).over = group;
     }
 
     /// The database has the group that was laid over it.
@@ -98,7 +104,18 @@ impl Reader {
 
     fn value<T>(&self, tree: Tree, key: &[u8], what: &dyn fmt::Display, decode: Decode<'_, T>) -> Read<Option<T>> {
         let bytes = self.layered(what, |layered| layered.get(tree, key))?.map_err(failed(what))?;
-        bytes.map(|bytes| decode(key, &bytes)).transpose().map_err(failed(what))
+        match bytes.map(|bytes| decode(key, &bytes)).transpose() {
+            Err(Damage::Checksum | Damage::Short(_)) if self.staged.is_some() && tree == Tree::Replica => {
+                // The writer goes on without it, and what is fetched again takes its place.
+                self.slot.damaged.note((tree, key.to_vec()));
+                Ok(None)
+            }
+            Err(damage) => {
+                self.slot.damaged.note((tree, key.to_vec()));
+                Err(failed(what)(damage))
+            }
+            Ok(value) => Ok(value),
+        }
     }
 
     /// The values that begin with `prefix`, from the first whose key is greater than `after`.
@@ -120,7 +137,13 @@ impl Reader {
             layered.scan(tree, prefix, Bound::Excluded(after), |key, bytes| {
                 match decode(key, bytes) {
                     Ok(value) => page.push(value),
-                    Err(found) => damage = Some((key.to_vec(), found)),
+                    Err(found) => {
+                        self.slot.damaged.note((tree, key.to_vec()));
+                        // A record is fetched again, so the others need not wait for it.
+                        if tree != Tree::Replica || matches!(found, Damage::Version(_)) {
+                            damage = Some((key.to_vec(), found));
+                        }
+                    }
                 }
                 damage.is_none() && page.len() < limit
             })

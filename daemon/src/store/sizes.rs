@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use super::home;
+
 /// Sizes on disk, in bytes, as the file system lists them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
@@ -17,7 +19,7 @@ pub struct Sizes {
 impl Sizes {
     /// Measures a state directory.
     pub(super) fn of(dir: &Path) -> io::Result<Self> {
-        let mut sizes = Self { sled: tree_bytes(&dir.join("sled"))?, journal: tree_bytes(&dir.join("journal"))?, damaged: 0 };
+        let mut sizes = Self { sled: tree_bytes(&home::current(dir))?, journal: tree_bytes(&dir.join("journal"))?, damaged: 0 };
         for file in dir.read_dir()? {
             let file = file?;
             if file.file_name().to_string_lossy().starts_with("damaged-") {
@@ -29,7 +31,7 @@ impl Sizes {
 }
 
 /// The bytes of all files below `path`. Files that vanish meanwhile count nothing: sled removes old snapshots at any time.
-fn tree_bytes(path: &Path) -> io::Result<u64> {
+pub(super) fn tree_bytes(path: &Path) -> io::Result<u64> {
     let found = match path.symlink_metadata() {
         Ok(found) => found,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),

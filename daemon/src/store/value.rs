@@ -81,6 +81,11 @@ pub(super) fn decode_row(key: &[u8], bytes: &[u8]) -> Result<Row, Damage> {
     Ok(Row { record, hash: u128::from_be_bytes(*hash), updated_at, deleted_at, missing_since })
 }
 
+/// Whether the bytes are what was stored under `key`.
+pub(super) fn is_whole(key: &[u8], bytes: &[u8]) -> bool {
+    open(key, bytes).is_ok()
+}
+
 /// Whether the base row that was stored under `key` is whole, and is no tombstone.
 pub(super) fn is_live_row(key: &[u8], bytes: &[u8]) -> Result<bool, Damage> {
     const DELETED: u8 = 2;

@@ -5,22 +5,32 @@ use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::check;
 use super::database::{Database, Fault, Tree, Writes, catch_panic};
 use super::error::StoreError;
 use super::format;
+use super::home;
 use super::journal::Journal;
 use super::keys;
 use super::layered::Layered;
 use super::lock::DirLock;
+use super::mend::{self, Mended};
+use super::open::Options;
 use super::reader::{Reader, Slot, Staged};
 use super::restore;
+use super::rewrite::Rewriter;
 use super::stage::{Trim, stage};
 use crate::engine::write_set::WriteSet;
 
 /// What must fit on the disk before the database is opened again after a failure, in bytes: two of sled's segments.
 const PROBE_BYTES: usize = 1024 * 1024;
+
+/// How long reads of a database that was replaced may take before it is removed.
+const REMOVE_DEADLINE: Duration = Duration::from_secs(30);
+/// How often that is looked at.
+const REMOVE_POLL: Duration = Duration::from_millis(20);
 
 /// What a store begins with.
 pub(super) struct Opened {
@@ -47,6 +57,9 @@ pub struct Store {
     number: u64,
     /// Changes that go with the next sync.
     trims: Vec<Trim>,
+    rewriter: Rewriter,
+    /// The size of the files was not looked at since the start.
+    look_soon: bool,
     /// The database is to be opened again before it is written.
     failed: bool,
     _lock: DirLock,
@@ -59,16 +72,18 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    pub(super) fn new(dir: &Path, cache_bytes: u64, lock: DirLock, opened: Opened) -> Self {
+    pub(super) fn new(dir: &Path, options: Options, lock: DirLock, opened: Opened) -> Self {
         let Opened { database, journal } = opened;
         Self {
             dir: dir.to_path_buf(),
-            cache_bytes,
+            cache_bytes: options.cache_bytes,
             slot: Slot::new(database),
             number: journal.committed().number,
             journal,
             staged: Staged::default(),
             trims: Vec::new(),
+            rewriter: Rewriter::new(options.rewrite_floor),
+            look_soon: true,
             failed: false,
             _lock: lock,
         }
@@ -93,6 +108,29 @@ impl Store {
     /// When it can't be written yet.
     pub fn ready(&mut self) -> Result<(), StoreError> {
         self.database().map(drop)
+    }
+
+    /// Takes damaged values out that reads came upon, or puts the journal's in their place. Call it between groups.
+    ///
+    /// # Errors
+    /// As [`sync`](Self::sync); they are found again.
+    pub fn mend(&mut self) -> Result<Option<Mended>, StoreError> {
+        let places = self.slot.damaged.take();
+        if places.is_empty() {
+            return Ok(None);
+        }
+        let database = self.database()?;
+        let mended = mend::mend(places, &database, &self.dir.join("journal"), self.journal.committed());
+        drop(database);
+        let (mut writes, mended) = mended.map_err(|fault| self.fail("mending damaged values", fault))?;
+        if writes.is_empty() {
+            return Ok(None);
+        }
+        self.number = self.number.saturating_add(1);
+        check::put(&mut writes, keys::NUMBER, &self.number).map_err(|fault| self.fail("mending damaged values", fault))?;
+        self.staged.write().unwrap_or_else(PoisonError::into_inner).extend(writes);
+        self.sync()?;
+        Ok(Some(mended))
     }
 
     /// Takes a set into the group. Of a [`TrimChanges`](crate::engine::write_set::Write::TrimChanges) over more than 1,000 changes the
@@ -135,9 +173,11 @@ impl Store {
         let written = database.exchange(&group, |place, value, previous| self.journal.account(place, value, previous));
         let written = written.and_then(|()| {
             self.slot.uncover();
+            self.rewriter.written(&group);
             self.tidy(&database)
         });
         drop(database);
+        self.rewrite();
         // The group is durable, so it is no failure of the group: the next call brings the database in line with the journal.
         if let Err(fault) = written {
             let error = self.fail("bringing the store in line with its journal", fault);
@@ -153,6 +193,7 @@ impl Store {
     pub fn close(mut self) -> Result<(), StoreError> {
         const DOING: &str = "closing the store";
         self.sync()?;
+        self.rewriter.abandon();
         let database = self.database()?;
         self.checkpoint(&database).map_err(|fault| store_error(DOING, fault))?;
         drop(database);
@@ -187,6 +228,40 @@ impl Store {
         Ok(())
     }
 
+    /// Switches to a rewritten database when there is one, and begins a rewrite when it is due.
+    pub(super) fn rewrite(&mut self) {
+        if self.failed {
+            return;
+        }
+        let Some(database) = self.slot.get() else { return };
+        let former = home::current(&self.dir);
+        let outcome = match self.rewriter.finish(&database) {
+            Ok(Some((copy, path))) => home::switch(&self.dir, &path).map_err(Fault::Io).map(|()| Some(copy)),
+            Ok(None) => Ok(None),
+            Err(fault) => Err(fault),
+        };
+        match outcome {
+            Ok(Some(copy)) => {
+                drop(database);
+                let old = self.slot.replace(Some(copy));
+                tracing::info!(former = %former.display(), "the store was rewritten");
+                remove_former(old, former);
+            }
+            Ok(None) => {
+                let committed = self.journal.committed();
+                // A look costs a few system calls, so not after every group.
+                if committed.checkpoint_end == committed.end || self.look_soon {
+                    self.look_soon = false;
+                    let looked = self.rewriter.look(&database, &former, || home::next(&self.dir), self.cache_bytes);
+                    if let Err(error) = looked {
+                        tracing::warn!(%error, "the store can't be rewritten now; it goes on growing");
+                    }
+                }
+            }
+            Err(fault) => tracing::warn!(error = %fault, "rewriting the store failed; it goes on as it is"),
+        }
+    }
+
     /// Makes sled durable, and notes that it is.
     fn checkpoint(&mut self, database: &Database) -> Result<(), Fault> {
         let committed = self.journal.committed();
@@ -210,6 +285,7 @@ impl Store {
     fn fail(&mut self, doing: &'static str, fault: Fault) -> StoreError {
         self.failed = true;
         self.trims.clear();
+        self.rewriter.abandon();
         self.staged.write().unwrap_or_else(PoisonError::into_inner).clear();
         self.number = self.journal.committed().number;
         if let Err(fault) = self.recover() {
@@ -223,7 +299,7 @@ impl Store {
         probe(&self.dir)?;
         let former = self.slot.replace(None);
         catch_panic(|| drop(former))?;
-        let database = Database::open(&self.dir.join("sled"), self.cache_bytes)?;
+        let database = Database::open(&home::current(&self.dir), self.cache_bytes)?;
         let outcome = self.catch_up(&database);
         if outcome.is_ok() {
             self.slot.uncover();
@@ -246,10 +322,30 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
+        self.rewriter.abandon();
         let database = self.slot.replace(None);
         if let Err(fault) = catch_panic(|| drop(database)) {
             tracing::warn!(error = %fault, "closing the store failed");
         }
+    }
+}
+
+/// Closes a database that nobody writes any more, and removes it, on a thread of its own: the close may take seconds.
+fn remove_former(database: Option<Arc<Database>>, path: PathBuf) {
+    let remove = move || {
+        // Reads that are under way end first.
+        let deadline = Instant::now() + REMOVE_DEADLINE;
+        while database.as_ref().is_some_and(|database| Arc::strong_count(database) > 1) && Instant::now() < deadline {
+            std::thread::sleep(REMOVE_POLL);
+        }
+        let closed = catch_panic(|| drop(database));
+        let removed = fs::remove_dir_all(&path);
+        if closed.is_err() || removed.is_err() {
+            tracing::warn!(?closed, ?removed, path = %path.display(), "removing the former store; the next start removes it");
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("aesync-remove".to_owned()).spawn(remove) {
+        tracing::warn!(%error, "the former store is removed at the next start");
     }
 }
 

@@ -7,14 +7,14 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{open, options, sample};
+use super::{options, sample};
 use aesync_protocol::event::{Change, ChangeOp};
 
 use crate::engine::durable::{EpochId, Ledger};
 use crate::engine::view::View;
 use crate::engine::write_set::{Write, WriteSet};
-use crate::store::Store;
 use crate::store::keys::STATES;
+use crate::store::{Options, Store};
 
 const ROLE: &str = "AESYNC_STORE_CHILD";
 const DIR: &str = "AESYNC_STORE_DIR";
@@ -31,6 +31,8 @@ pub(super) enum Role {
     Use,
     /// Appends one set after another until it is killed; prints each number once it is durable.
     Append,
+    /// The same, with files that are rewritten again and again.
+    Rewrite,
 }
 
 /// Starts this test binary in a role.
@@ -71,7 +73,8 @@ fn in_a_role() {
     let dir = PathBuf::from(dir);
     match role.as_str() {
         "Use" => println!("DONE {}", make_use_of(&dir)),
-        "Append" => append(&dir),
+        "Append" => append(&dir, options()),
+        "Rewrite" => append(&dir, rewriting()),
         other => panic!("{other} is no role"),
     }
 }
@@ -126,8 +129,13 @@ pub(super) fn appended(number: u64) -> WriteSet {
     WriteSet { writes }
 }
 
-fn append(dir: &Path) {
-    let (mut store, _) = open(dir);
+/// Files are rewritten as soon as they hold less than half of their size.
+pub(super) fn rewriting() -> Options {
+    Options { rewrite_floor: 1 << 20, ..options() }
+}
+
+fn append(dir: &Path, options: Options) {
+    let (mut store, _) = Store::open(dir, options).unwrap();
     let first = store.reader().registry().unwrap().last_entry + 1;
     for number in first.. {
         // Groups of one to three sets, as the writer forms them under load.

@@ -12,8 +12,8 @@ use crate::store::FindingCode;
 use crate::store::keys::STATES;
 
 /// Lets the other process append, kills it after `lines` lines and a moment, and gives the last number it called durable.
-fn append_until_killed(dir: &Path, lines: usize, moment: Duration) -> u64 {
-    let mut child = spawn(Role::Append, dir);
+pub(super) fn append_until_killed(role: Role, dir: &Path, lines: usize, moment: Duration) -> u64 {
+    let mut child = spawn(role, dir);
     let mut out = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
     let durable = |line: String| line.split("DURABLE ").nth(1).and_then(|number| number.parse::<u64>().ok());
     let mut last = (0..lines).map_while(|_| out.by_ref().find_map(durable)).last().expect("it appends");
@@ -29,26 +29,31 @@ fn append_until_killed(dir: &Path, lines: usize, moment: Duration) -> u64 {
 fn what_was_synced_before_a_kill_is_there_and_no_set_is_torn() {
     let dir = tempfile::tempdir().unwrap();
     for round in 0..6_u64 {
-        let durable = append_until_killed(dir.path(), 30, Duration::from_micros(round * 317));
-        let (store, findings) = open(dir.path());
-        assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [FindingCode::UncleanStop], "{findings:?}");
-        let reader = store.reader();
-        let last = reader.registry().unwrap().last_entry;
-        assert!(last >= durable, "{durable} was durable, the store ends at {last}");
-        let mut model = Model::default();
-        for number in 1..=last {
-            model.apply(&appended(number));
-        }
-        assert_eq!(reader.ledger(EPOCH), model.ledger(EPOCH));
-        let (cursor, before) = (reader.cursor(EPOCH, "user").unwrap(), model.cursor(EPOCH, "user").unwrap());
-        assert_eq!(cursor.high_water, before.high_water.map(|at| at.plus_millis(-10_000)), "it steps back by the overlap");
-        assert_eq!(cursor.canary, before.canary);
-        assert_eq!(reader.registry().unwrap(), sample::registry(last));
-        assert_eq!(reader.rows(EPOCH, "user", "", usize::MAX), model.rows(EPOCH, "user", "", usize::MAX));
-        assert_eq!(reader.changes(EPOCH, 0, usize::MAX), model.changes(EPOCH, 0, usize::MAX));
-        assert_eq!(reader.entries(EPOCH, 0, usize::MAX), model.entries(EPOCH, 0, usize::MAX));
-        for state in STATES {
-            assert_eq!(reader.entries_in(EPOCH, state, 0, 1_000), model.entries_in(EPOCH, state, 0, 1_000));
-        }
+        let durable = append_until_killed(Role::Append, dir.path(), 30, Duration::from_micros(round * 317));
+        assert_whole(dir.path(), durable);
+    }
+}
+
+/// Nothing that was durable is missing, and nothing is there by half.
+pub(super) fn assert_whole(dir: &Path, durable: u64) {
+    let (store, findings) = open(dir);
+    assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [FindingCode::UncleanStop], "{findings:?}");
+    let reader = store.reader();
+    let last = reader.registry().unwrap().last_entry;
+    assert!(last >= durable, "{durable} was durable, the store ends at {last}");
+    let mut model = Model::default();
+    for number in 1..=last {
+        model.apply(&appended(number));
+    }
+    assert_eq!(reader.ledger(EPOCH), model.ledger(EPOCH));
+    let (cursor, before) = (reader.cursor(EPOCH, "user").unwrap(), model.cursor(EPOCH, "user").unwrap());
+    assert_eq!(cursor.high_water, before.high_water.map(|at| at.plus_millis(-10_000)), "it steps back by the overlap");
+    assert_eq!(cursor.canary, before.canary);
+    assert_eq!(reader.registry().unwrap(), sample::registry(last));
+    assert_eq!(reader.rows(EPOCH, "user", "", usize::MAX), model.rows(EPOCH, "user", "", usize::MAX));
+    assert_eq!(reader.changes(EPOCH, 0, usize::MAX), model.changes(EPOCH, 0, usize::MAX));
+    assert_eq!(reader.entries(EPOCH, 0, usize::MAX), model.entries(EPOCH, 0, usize::MAX));
+    for state in STATES {
+        assert_eq!(reader.entries_in(EPOCH, state, 0, 1_000), model.entries_in(EPOCH, state, 0, 1_000));
     }
 }

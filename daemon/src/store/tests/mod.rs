@@ -11,6 +11,7 @@ mod kill;
 mod model;
 mod opening;
 mod power;
+mod rewrite;
 mod sample;
 
 use std::path::Path;
@@ -22,7 +23,12 @@ use super::{Finding, Options, Store};
 
 /// A moment, for names.
 fn options() -> Options {
-    Options { cache_bytes: 16 << 20, overlap: Duration::from_secs(10), now: Timestamp::from_millis(1_769_860_800_000) }
+    Options {
+        cache_bytes: 16 << 20,
+        rewrite_floor: u64::MAX,
+        overlap: Duration::from_secs(10),
+        now: Timestamp::from_millis(1_769_860_800_000),
+    }
 }
 
 fn open(dir: &Path) -> (Store, Vec<Finding>) {

@@ -152,12 +152,36 @@ fn a_damaged_value_is_reported_with_its_name_and_the_others_still_read() {
     bytes[20] ^= 1;
     database.write(&[((Tree::Replica, key), Some(bytes))].into()).unwrap();
     drop(database);
-    let (store, _) = open(dir.path());
+    let (mut store, _) = open(dir.path());
     let error = store.reader().row(EPOCH, "user", "a").expect_err("damaged");
     assert_eq!(error.to_string(), "reading user a: its checksum does not fit");
-    let error = store.reader().rows(EPOCH, "user", "", 10).expect_err("damaged");
-    assert_eq!(error.to_string(), "reading the user rows, a: its checksum does not fit");
-    assert_eq!(store.reader().row(EPOCH, "user", "b").unwrap(), Some(sample::row(2)));
+    assert_eq!(store.reader().rows(EPOCH, "user", "", 10).unwrap(), [("b".to_owned(), sample::row(2))], "the page does not fail");
+    assert_eq!(store.view().row(EPOCH, "user", "a").unwrap(), None, "the writer can put another one in its place");
+    let mended = store.mend().unwrap().expect("something to mend");
+    assert_eq!((mended.values, mended.types), (1, [("user".to_owned())].into()));
+    assert_eq!(store.reader().row(EPOCH, "user", "a").unwrap(), None);
+    assert_eq!(store.mend().unwrap(), None);
+    store.apply(&set(vec![row("a", 1)])).unwrap();
+    store.sync().unwrap();
+    assert_eq!(store.reader().rows(EPOCH, "user", "", 10).unwrap().len(), 2);
+}
+
+#[test]
+fn a_damaged_outbox_entry_is_restored_from_the_journal() {
+    use super::super::database::{Database, Tree};
+    use super::super::keys;
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(dir.path());
+    let entry = sample::entry(EPOCH, 4, aesync_protocol::response::EntryState::Pending, 4);
+    store.apply(&set(vec![Write::Entry(entry.clone())])).unwrap();
+    store.close().unwrap();
+    let database = Database::open(&dir.path().join("sled"), 1 << 20).unwrap();
+    database.write(&[((Tree::Outbox, keys::entry(EPOCH, 4)), Some(vec![1; 30]))].into()).unwrap();
+    drop(database);
+    let (mut store, _) = open(dir.path());
+    store.reader().entry(EPOCH, 4).expect_err("damaged");
+    assert_eq!(store.mend().unwrap().expect("something to mend").values, 1);
+    assert_eq!(store.reader().entry(EPOCH, 4).unwrap(), Some(entry));
 }
 
 #[test]

@@ -1,0 +1,91 @@
+//! Values that were found damaged while the daemon runs: taken out, so that they can be fetched again.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use super::check::{put, read};
+use super::database::{Database, Fault, Place, Tree, Writes};
+use super::journal::{self, Survey};
+use super::{keys, value};
+use crate::engine::durable::{EpochId, Ledger};
+
+/// Places that are remembered until the writer comes by; of more, the rest is found again.
+const PLACES: usize = 1_000;
+
+/// Damaged places that readers came upon.
+#[derive(Debug, Default)]
+pub(super) struct Found(Mutex<BTreeSet<Place>>);
+
+impl Found {
+    pub(super) fn note(&self, place: Place) {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if places.len() < PLACES {
+            places.insert(place);
+        }
+    }
+
+    pub(super) fn take(&self) -> BTreeSet<Place> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What was taken out or put back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mended {
+    /// Values, in all.
+    pub values: usize,
+    /// The types that lack a record, or what applications see of one: their full listing brings it back.
+    pub types: BTreeSet<String>,
+    /// The epochs in which what applications see of local changes has to be made anew.
+    pub rebuild: BTreeSet<EpochId>,
+}
+
+/// The writes that mend these places. A record goes, and is counted out; an outbox value is what the journal has for it.
+pub(super) fn mend(
+    places: BTreeSet<Place>,
+    database: &Database,
+    journal: &Path,
+    committed: Survey,
+) -> Result<(Writes, Mended), Fault> {
+    let mut writes = Writes::new();
+    let mut mended = Mended::default();
+    let mut from_journal = BTreeSet::new();
+    for place in places {
+        let (tree, key) = &place;
+        let Some(bytes) = database.get(*tree, key)? else { continue };
+        if value::is_whole(key, &bytes) {
+            continue;
+        }
+        if *tree == Tree::Outbox {
+            from_journal.insert(place);
+            continue;
+        }
+        let Some((epoch, is_row, entity_type)) = keys::parse_typed(key) else { continue };
+        if is_row {
+            let ledger_key = keys::ledger(epoch);
+            let mut ledger: Ledger = match writes.get(&(Tree::Meta, ledger_key.clone())) {
+                Some(Some(bytes)) => value::decode(&ledger_key, bytes).map_err(|damage| Fault::Damaged(damage.to_string()))?,
+                _ => read(database, &ledger_key, "a ledger")?.unwrap_or_default(),
+            };
+            // Whether it was a tombstone can't be told any more; most are not.
+            let count = ledger.records.entry(entity_type.to_owned()).or_default();
+            *count = count.saturating_sub(1);
+            put(&mut writes, &ledger_key, &ledger)?;
+        } else {
+            mended.rebuild.insert(epoch);
+        }
+        mended.types.insert(entity_type.to_owned());
+        writes.insert(place, None);
+    }
+    if !from_journal.is_empty() {
+        journal::replay(journal, committed, 0, |place, value| {
+            if from_journal.contains(&place) {
+                writes.insert(place, value.map(<[u8]>::to_vec));
+            }
+            Ok(())
+        })?;
+    }
+    mended.values = writes.keys().filter(|(tree, _)| *tree != Tree::Meta).count();
+    Ok((writes, mended))
+}
