@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use aesync_protocol::{Status, StatusWord};
 
+use crate::store::{Figures, Sizes};
+
 /// The metrics, with HELP and TYPE.
 pub(super) fn text(status: &Status, subscribers: usize, unknown_events: u64) -> String {
     let mut out = String::new();
@@ -41,6 +43,30 @@ pub(super) fn text(status: &Status, subscribers: usize, unknown_events: u64) -> 
         gauge(&mut out, "aesync_server_rtt_milliseconds", "The last measured round trip to the server.", |line| line("", rtt));
     }
     out
+}
+
+/// The store's own figures; `sizes` are missing when its directory can't be listed.
+pub(super) fn store(out: &mut String, figures: &Figures, sizes: Option<Sizes>) {
+    if let Some(sizes) = sizes {
+        gauge(out, "aesync_store_bytes", "Bytes on disk, by what they are.", |line| {
+            for (what, bytes) in [("database", sizes.sled), ("journal", sizes.journal), ("damaged", sizes.damaged)] {
+                line(&format!("{{part=\"{what}\"}}"), bytes);
+            }
+        });
+    }
+    let live = "Bytes of keys and values in the database, as last counted; 0 before.";
+    gauge(out, "aesync_store_live_bytes", live, |line| line("", figures.live_bytes()));
+    let outbox = "Bytes of the journal that can not be fetched again.";
+    gauge(out, "aesync_store_journal_live_bytes", outbox, |line| line("", figures.journal_live_bytes()));
+    counter(out, "aesync_store_syncs_total", "Groups of changes that were made durable.", figures.syncs());
+    let spent = u64::try_from(figures.sync_time().as_micros()).unwrap_or(u64::MAX);
+    counter(out, "aesync_store_sync_microseconds_total", "Time that this took.", spent);
+    let slowest = u64::try_from(figures.slowest_sync().as_micros()).unwrap_or(u64::MAX);
+    gauge(out, "aesync_store_slowest_sync_microseconds", "The longest of them since the start.", |line| line("", slowest));
+    let last = "When the last was done, in seconds since 1970; 0 when there was none.";
+    gauge(out, "aesync_store_last_sync_seconds", last, |line| line("", figures.last_sync()));
+    let rewriting = "1 while the database is rewritten.";
+    gauge(out, "aesync_store_rewriting", rewriting, |line| line("", u64::from(figures.is_rewriting())));
 }
 
 fn gauge(out: &mut String, name: &str, help: &str, values: impl FnOnce(&mut dyn FnMut(&str, u64))) {

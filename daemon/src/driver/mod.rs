@@ -27,7 +27,7 @@ use crate::engine::view::View as _;
 use crate::engine::{Effect, Engine, Host, Input, identity};
 use crate::ipc::{Call, Fanout, Source};
 use crate::server::{RequestHandle, Rest, ServerUrl, Session, SessionOptions, SessionTimings};
-use crate::store::{Finding, FindingCode, Mended, Store};
+use crate::store::{Figures, Finding, FindingCode, Mended, Reader, Store};
 
 use clock::Clock;
 use credentials::{Keyring, Token};
@@ -66,6 +66,8 @@ pub(crate) struct Driver {
     inbox: VecDeque<Input>,
     turning: bool,
     transactor: Transactor,
+    figures: Arc<Figures>,
+    reader: Reader,
     config: Config,
     reload: Reload,
     log_filter: Box<dyn Fn(&str) + Send + Sync>,
@@ -172,6 +174,8 @@ impl Driver {
             engine,
             inbox: VecDeque::new(),
             turning: false,
+            figures: store.figures(),
+            reader: store.reader(),
             transactor: Transactor::start(store, report_sender)?,
             config,
             reload,
@@ -447,7 +451,8 @@ impl Driver {
             Request::ConfigGet(_) => to_json(&self.config.shown()),
             Request::ConfigReload(_) => self.reload().and_then(|reloaded| to_json(&reloaded)),
             Request::Metrics(_) => {
-                let text = metrics::text(&self.status.borrow(), self.fanout.subscribers(), self.engine.unknown_events());
+                let mut text = metrics::text(&self.status.borrow(), self.fanout.subscribers(), self.engine.unknown_events());
+                metrics::store(&mut text, &self.figures, self.reader.sizes().ok());
                 to_json(&aesync_protocol::response::MetricsText { text })
             }
             Request::Shutdown(_) => {

@@ -19,6 +19,7 @@ mod check;
 mod database;
 mod disk;
 mod error;
+mod figures;
 mod finding;
 mod format;
 mod home;
@@ -39,6 +40,7 @@ mod verify;
 mod writer;
 
 pub use error::{OpenError, StoreError};
+pub use figures::Figures;
 pub use finding::{Finding, FindingCode};
 pub use mend::Mended;
 pub use open::Options;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::check;
 use super::database::{Database, Fault, Tree, Writes, catch_panic};
 use super::error::StoreError;
+use super::figures::Figures;
 use super::format;
 use super::home;
 use super::journal::Journal;
@@ -60,6 +61,7 @@ pub struct Store {
     rewriter: Rewriter,
     /// The size of the files was not looked at since the start.
     look_soon: bool,
+    figures: Arc<Figures>,
     /// The database is to be opened again before it is written.
     failed: bool,
     _lock: DirLock,
@@ -84,6 +86,7 @@ impl Store {
             trims: Vec::new(),
             rewriter: Rewriter::new(options.rewrite_floor),
             look_soon: true,
+            figures: Arc::default(),
             failed: false,
             _lock: lock,
         }
@@ -99,6 +102,12 @@ impl Store {
     #[must_use]
     pub fn view(&self) -> Reader {
         Reader::new(Arc::clone(&self.slot), Some(Arc::clone(&self.staged)), self.dir.clone())
+    }
+
+    /// What the store tells of itself, for metrics.
+    #[must_use]
+    pub fn figures(&self) -> Arc<Figures> {
+        Arc::clone(&self.figures)
     }
 
     /// Opens the database again when a write had failed. Call it before the view is read for a new group: what failed half-way shows
@@ -164,10 +173,12 @@ impl Store {
         if group.is_empty() {
             return Ok(());
         }
+        let start = Instant::now();
         if let Err(error) = self.journal.commit(&group, self.number) {
             drop(database);
             return Err(self.fail("making changes durable", Fault::Io(error)));
         }
+        self.figures.synced(start.elapsed());
         let group = Arc::new(group);
         self.slot.lay_over(Arc::clone(&group));
         let written = database.exchange(&group, |place, value, previous| self.journal.account(place, value, previous));
@@ -178,6 +189,8 @@ impl Store {
         });
         drop(database);
         self.rewrite();
+        let (journal, live) = (self.journal.committed().end, self.journal.live());
+        self.figures.show(journal, live, self.rewriter.live(), self.rewriter.is_under_way());
         // The group is durable, so it is no failure of the group: the next call brings the database in line with the journal.
         if let Err(fault) = written {
             let error = self.fail("bringing the store in line with its journal", fault);
