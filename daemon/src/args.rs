@@ -37,6 +37,12 @@ pub struct Args {
     /// What to log, such as info or info,aesyncd::engine=debug
     #[arg(long, value_name = "FILTER", value_parser = filter)]
     pub log: Option<String>,
+    /// Write the outbox and the replica to FILE as NDJSON, and exit; no daemon may run on the state directory
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["import", "check"])]
+    pub export: Option<PathBuf>,
+    /// Fill an empty state directory with what --export wrote to FILE, and exit
+    #[arg(long, value_name = "FILE", conflicts_with = "check")]
+    pub import: Option<PathBuf>,
     /// Read the configuration, say what is wrong, and exit
     #[arg(long)]
     pub check: bool,

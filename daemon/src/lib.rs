@@ -12,6 +12,7 @@ pub mod server;
 pub mod service;
 
 pub mod store;
+pub mod transfer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -116,12 +117,7 @@ impl Daemon {
     pub async fn start(config: Config, options: StartOptions) -> Result<Self, StartError> {
         let (server, rest) = connect_options(&config)?;
         let dir = options.state_dir.clone();
-        let store_options = store::Options {
-            cache_bytes: config.state.cache,
-            rewrite_floor: REWRITE_FLOOR,
-            overlap: config.sync.overlap,
-            now: wall(),
-        };
+        let store_options = store_options(&config);
         let opened = tokio::task::spawn_blocking(move || Store::open(&dir, store_options)).await;
         let (store, findings) = opened.map_err(|_| StartError::Opening)??;
 
@@ -223,6 +219,12 @@ fn connect_options(config: &Config) -> Result<(Option<ServerUrl>, Option<Rest>),
     options.timeouts.pull_headers = config.tuning.request_timeout;
     let rest = Rest::new(options).map_err(|error| StartError::Config(format!("server: {error}")))?;
     Ok((Some(server), Some(rest)))
+}
+
+/// How the store is opened.
+#[must_use]
+pub fn store_options(config: &Config) -> store::Options {
+    store::Options { cache_bytes: config.state.cache, rewrite_floor: REWRITE_FLOOR, overlap: config.sync.overlap, now: wall() }
 }
 
 fn wall() -> Timestamp {

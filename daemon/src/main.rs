@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use aesync_protocol::endpoint::Scope;
 use aesyncd::args::{Args, EXIT_CONFIGURATION, check};
-use aesyncd::config::{Environment, Loaded, scope_of_this_process};
+use aesyncd::config::{Config, Environment, Loaded, scope_of_this_process};
 use aesyncd::service::log::Log;
 
 use aesyncd::service::{Signal, Signals, activation, notify};
+use aesyncd::transfer::{Counts, export, import};
 use aesyncd::{Daemon, StartError, StartOptions};
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -26,6 +27,12 @@ fn main() -> ExitCode {
         Ok(loaded) => loaded,
         Err(error) => return fail(&error, EXIT_CONFIGURATION),
     };
+    if args.export.is_some() || args.import.is_some() {
+        return match transfer(&args, &environment, scope, &loaded.config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&format_args!("{error:#}"), 1),
+        };
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     let outcome =
         runtime.context("starting the runtime").and_then(|runtime| runtime.block_on(serve(args, environment, scope, loaded)));
@@ -36,6 +43,21 @@ fn main() -> ExitCode {
             fail(&format_args!("{error:#}"), if configuration { EXIT_CONFIGURATION } else { 1 })
         }
     }
+}
+
+/// `--export` and `--import`.
+fn transfer(args: &Args, environment: &Environment, scope: Scope, config: &Config) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let dir = config.state_dir(environment, scope)?;
+    let options = aesyncd::store_options(config);
+    let (what, counts, file) = match (&args.export, &args.import) {
+        (Some(file), _) => ("exported to", export(&dir, options, file)?, file),
+        (None, Some(file)) => ("imported from", import(&dir, options, &config.settings(), file)?, file),
+        (None, None) => return Ok(()),
+    };
+    let Counts { entries, records, .. } = counts;
+    let mut out = std::io::stdout();
+    writeln!(out, "{entries} outbox entries and {records} records were {what} {}", file.display()).context("writing to stdout")
 }
 
 async fn serve(args: Args, environment: Environment, scope: Scope, loaded: Loaded) -> anyhow::Result<()> {

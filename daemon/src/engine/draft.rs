@@ -339,7 +339,7 @@ impl<'v> Draft<'v> {
 }
 
 /// Counts an entry in (`+1`) or out (`-1`).
-fn count(outbox: &mut OutboxStatus, entry: &Entry, step: i64) {
+pub(crate) fn count(outbox: &mut OutboxStatus, entry: &Entry, step: i64) {
     let field = match entry.state {
         EntryState::Pending => &mut outbox.pending,
         EntryState::Sent => &mut outbox.sent,
