@@ -272,8 +272,11 @@ pub fn give_back(draft: &mut Draft<'_>, numbers: &[u64], seen: bool, error: Opti
 pub fn doubt(draft: &mut Draft<'_>, numbers: &[u64], strike: bool, error: &EntryError) -> Read<Done> {
     for number in numbers {
         let Some(entry) = draft.entry(*number)?.filter(|entry| entry.state == EntryState::Sent) else { continue };
-        let strikes = entry.strikes.saturating_add(u32::from(strike));
-        draft.put_entry(Entry { state: EntryState::InDoubt, strikes, last_error: Some(error.clone()), ..entry })?;
+        let refused = draft.settings().without.is(Mutation::DoubtCountsAsRefusal);
+        let strikes = entry.strikes.saturating_add(u32::from(strike || refused));
+        let condemned = refused && strikes >= draft.settings().strikes;
+        let state = if condemned { EntryState::Quarantined } else { EntryState::InDoubt };
+        draft.put_entry(Entry { state, strikes, last_error: Some(error.clone()), ..entry })?;
     }
     Ok(Done::PutBack)
 }

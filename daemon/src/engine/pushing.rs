@@ -34,10 +34,7 @@ impl Engine {
 
     pub(super) fn on_push_failed(&mut self, now: &Now, batch: &[Entry], failure: &Failure, out: &mut Vec<Effect>) {
         let without = self.settings.without;
-        let (action, mut fate) = classify(&failure.kind);
-        if without.is(Mutation::DoubtCountsAsRefusal) {
-            fate = Fate::Refused;
-        }
+        let (action, fate) = classify(&failure.kind);
         let numbers: Vec<u64> = batch.iter().map(|entry| entry.number).collect();
         let setback = match action {
             Action::Isolate | Action::Split => Setback::Smaller,

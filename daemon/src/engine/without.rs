@@ -12,7 +12,7 @@ pub enum Mutation {
     BatchesOfAnySize,
     /// R8: a second request does not wait for the first.
     RequestsSideBySide,
-    /// R9: a failed request counts as one that the server refused.
+    /// R9: a request of which nobody knows what became counts as a refusal, without a pull that would tell.
     DoubtCountsAsRefusal,
     /// R11: the first refusal condemns the whole batch.
     CondemnedWithoutTrial,

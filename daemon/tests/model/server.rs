@@ -88,6 +88,8 @@ pub struct Server {
     /// Rows that a push was answered with, and that were lost.
     pub lost: BTreeSet<Place>,
     commits: u64,
+    /// Pulls that asked for everything.
+    pub listings: u64,
     faults: BTreeMap<Fault, i64>,
     pub requests: u64,
 }
@@ -276,8 +278,9 @@ impl Server {
         Ok(stamped(&fields, now))
     }
 
-    fn pull(&self, tenant: &str, types: &[String], since: Timestamp, now: i64) -> Vec<RestEvent> {
+    fn pull(&mut self, tenant: &str, types: &[String], since: Timestamp, now: i64) -> Vec<RestEvent> {
         let mut events = Vec::new();
+        self.listings += u64::from(since == Timestamp::EPOCH);
         for entity_type in types {
             let swallowed = if entity_type == "end_user" { Fault::SwallowUsers } else { Fault::SwallowInteractions };
             if self.has(swallowed, now) {
