@@ -152,6 +152,8 @@ export interface SubscribeOptions {
   signal?: AbortSignal;
   /** After so many milliseconds without an event the daemon is asked for a sign of life; 30,000 when absent. */
   quietMs?: number;
+  /** How long the daemon may take for the connection, for `subscribe` and for a sign of life, in milliseconds; 10,000 when absent. */
+  answerMs?: number;
 }
 
 /** Iterates over events without end: it reconnects, and goes on after the last change that it gave out. One `for await` at a time. */

@@ -16,6 +16,7 @@ export class Subscription {
   #path;
   #resume;
   #quietMs;
+  #answerMs;
   #backoff = new Backoff();
   #ready = [];
   #connection;
@@ -29,6 +30,7 @@ export class Subscription {
     this.#path = path;
     this.#resume = new Resume(options);
     this.#quietMs = options.quietMs ?? QUIET_MS;
+    this.#answerMs = options.answerMs ?? CALL_MS;
     const { signal } = options;
     if (signal?.aborted) this.close();
     else signal?.addEventListener("abort", () => this.close(), { once: true });
@@ -69,7 +71,7 @@ export class Subscription {
         const params = await this.#connection.nextEvent(this.#quietMs);
         if (this.#closed) break;
         // Rejects when a daemon that has said nothing for long does not answer either.
-        if (params === undefined) await this.#connection.call("ping", {}, CALL_MS);
+        if (params === undefined) await this.#connection.call("ping", {}, this.#answerMs);
         const event = params && this.#resume.event(params);
         if (event) return { done: false, value: event };
       } catch (error) {
@@ -82,7 +84,7 @@ export class Subscription {
   async #open() {
     await this.#pause(this.#attemptAt - performance.now());
     if (this.#closed) return;
-    const connection = await Connection.open(this.#path, CALL_MS);
+    const connection = await Connection.open(this.#path, this.#answerMs);
     // Here already, so that `close` finds it.
     this.#connection = connection;
     this.#since = performance.now();
@@ -96,11 +98,11 @@ export class Subscription {
 
   async #subscribe(connection) {
     try {
-      return await connection.call("subscribe", this.#resume.params(), CALL_MS);
+      return await connection.call("subscribe", this.#resume.params(), this.#answerMs);
     } catch (error) {
       if (!(error instanceof Gone)) throw error;
       this.#resume.refused(error);
-      return connection.call("subscribe", this.#resume.params(), CALL_MS);
+      return connection.call("subscribe", this.#resume.params(), this.#answerMs);
     }
   }
 
