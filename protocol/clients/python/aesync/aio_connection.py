@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import deque
-from typing import Any, Deque, Mapping, Optional, Union
+from typing import Any, Deque, Mapping, Optional, Union, cast
 
 from .errors import AesyncError, CallTimeout, ProtocolError, connect_error, lost
 from .wire import Answer, EventLine, LineBuffer, parse_line, request_line
@@ -103,10 +103,9 @@ class AsyncConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
         if self._end is not None:
-            transport.abort()
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""

@@ -55,6 +55,9 @@ class Server:
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             assert answer.status == 200
 
+    def signal(self, number: int) -> None:
+        self._child.send_signal(number)
+
     def stop(self) -> None:
         self._child.kill()
         self._child.wait(PATIENCE)
@@ -98,10 +101,6 @@ class Daemon:
         with Client(self.socket, timeout=PATIENCE) as client:
             client.call("auth.login", {"email": "dev@example.com", "password": "dev"})
             assert client.wait("synced", PATIENCE)["reached"]
-
-    def signal(self, number: int) -> None:
-        assert self._child is not None
-        self._child.send_signal(number)
 
     def kill(self) -> None:
         """As a crash does."""
