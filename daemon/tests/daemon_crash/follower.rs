@@ -7,7 +7,7 @@ use std::time::Duration;
 use aesync_protocol::Record;
 use aesync_protocol::client::ClientError;
 use aesync_protocol::event::{Change, ChangeOp, Channel, Event};
-use aesync_protocol::request::{Changed, Subscribe};
+use aesync_protocol::request::{Changed, GetStatus, Subscribe};
 
 use crate::stage::{Called, Stage, call};
 
@@ -70,6 +70,19 @@ pub(crate) struct Follower {
     pub(crate) fold: Mutex<Fold>,
 }
 
+/// Before the first sign-in there is no feed, and a position in none can't be resumed.
+fn wait_for_feed(stage: &Stage) {
+    while let Some(mut client) = stage.connect() {
+        match call(&mut client, &GetStatus {}) {
+            Called::Answered(status) if status.feed.log.is_empty() => {}
+            Called::Answered(_) => return,
+            Called::Lost => {}
+            Called::Wrong(wrong) => return stage.report(wrong),
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 impl Follower {
     pub(crate) fn new(way: Way) -> Self {
         Self { way, fold: Mutex::default() }
@@ -77,6 +90,7 @@ impl Follower {
 
     /// Follows until the play is over.
     pub(crate) fn play(&self, stage: &Stage) {
+        wait_for_feed(stage);
         let followed = match self.way {
             Way::Polls => self.poll(stage),
             Way::Subscription | Way::Filtered(_) => self.subscribe(stage),
