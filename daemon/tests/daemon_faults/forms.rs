@@ -27,10 +27,7 @@ pub(crate) fn forms() -> Vec<Case> {
         alone(twice(answer(404, "text/html", "<h1>not found</h1>")), &[]),
         alone(twice(answer(502, "application/json", "{\"message\":\"Bad gateway\"}")), &[]),
         alone(twice(answer(404, "application/json", "{\"message\":\"Route not found\"}")).on(Route::Pull), &[]),
-        alone(
-            twice(answer(404, "application/json", "{\"message\":\"Route not found\"}")).on(Route::Push),
-            &["push_stopped"],
-        ),
+        alone(twice(answer(404, "application/json", "{\"message\":\"Route not found\"}")).on(Route::Push), &["push_stopped"]),
         alone(twice(answer(400, "application/json", "{\"error\":\"\\\"table\\\" is required\"}")).on(Route::Push), &[]),
         alone(twice(Fault::DatabaseDown), &[]),
         alone(twice(Fault::RejectTokens), &["auth_required"]),
@@ -57,7 +54,6 @@ pub(crate) fn forms() -> Vec<Case> {
     }
     cases
 }
-
 
 fn alone(rule: Rule, ends: &'static [&'static str]) -> Case {
     Case { passing: vec![rule], lasting: Vec::new(), ends: ends.to_vec(), must_strike: true }

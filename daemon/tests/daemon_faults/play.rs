@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::support::apps::{call, change, push, try_call};
 use crate::support::truth::{converged, divergence};
 use crate::support::{PATIENCE, Scene, synced};
-use crate::table::{POISON, Switch};
 use crate::table::Stay::{Lasting, Passing};
+use crate::table::{POISON, Switch};
 
 /// While faults strike, both sides work this many times at most where one fault may keep another from striking.
 const ROUNDS: u32 = 25;
@@ -43,7 +43,7 @@ impl Case {
         case
     }
 
-    /// Whether logins count: then the daemon has credentials in the place of a token, and the faults are there when it starts.
+    /// Whether logins count: then the daemon has credentials in the place of a token, and starts once more when the faults are there.
     fn concerns_logins(&self) -> bool {
         self.passing.iter().chain(&self.lasting).any(|rule| *rule.fault() == Fault::LoginOutage)
     }
@@ -70,18 +70,19 @@ impl Case {
         scene.config.tuning.ping_interval = Duration::from_millis(300);
         scene.config.tuning.silence = Duration::from_secs(2);
         furnish(&scene);
-        let with_logins = self.concerns_logins();
-        if with_logins {
+        if self.concerns_logins() {
             use_credentials(&mut scene);
         }
-        let mut begun = with_logins.then(|| self.begin(&scene.world));
-        let daemon = scene.start().await;
-        if begun.is_none() {
-            synced(&daemon).await;
-            begun = Some(self.begin(&scene.world));
+        let mut daemon = scene.start().await;
+        synced(&daemon).await;
+        let all_struck = self.begin(&scene.world);
+        if self.concerns_logins() {
+            daemon.stop().await;
+            daemon = scene.start().await;
+        } else {
             scene.world.end_sockets(SocketEnd::Cut, None);
         }
-        self.work(&scene, &daemon, begun.expect("begun")).await;
+        self.work(&scene, &daemon, all_struck).await;
 
         let start = Instant::now();
         let reported = loop {
@@ -89,7 +90,12 @@ impl Case {
                 break Some(code);
             }
             let Some(why) = divergence(&scene, &daemon).await else { break None };
-            assert!(start.elapsed() < PATIENCE, "not converged, and none of {:?}: {why}; {:#?}", self.ends, *daemon.status().borrow());
+            assert!(
+                start.elapsed() < PATIENCE,
+                "not converged, and none of {:?}: {why}; {:#?}",
+                self.ends,
+                *daemon.status().borrow()
+            );
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
         scene.world.faults().clear();
