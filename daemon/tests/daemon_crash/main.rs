@@ -6,6 +6,7 @@
 
 #![cfg(unix)]
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by them, its helpers included")]
+#![allow(clippy::print_stdout, reason = "figures that a person may want to see")]
 
 mod app;
 mod device;

@@ -3,6 +3,7 @@
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by them, its helpers included")]
+#![allow(clippy::print_stdout, reason = "figures that a person may want to see")]
 
 mod flood;
 #[path = "../support/mod.rs"]
