@@ -10,13 +10,13 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aesync_protocol::StatusWord;
 use aesync_protocol::client::Client;
 use aesync_protocol::request::GetStatus;
 use serde_json::json;
+use support::process::{Process, number};
 use support::{PATIENCE, Scene};
 
 /// Resident memory at most, in kilobytes.
@@ -28,48 +28,16 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// After the first sync: timers of the start go off, the allocator gives back.
 const SETTLE: Duration = Duration::from_secs(10);
 
-/// The daemon as a process; it ends with the value.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Process {
-    fn start(scene: &Scene) -> Self {
-        let file = scene.dir.path().join("aesyncd.toml");
-        let url = scene.config.server.url.as_deref().expect("a server");
-        let token = scene.config.auth.token_file.as_ref().expect("a token");
-        std::fs::write(&file, format!("[server]\nurl = {url:?}\n[auth]\ntoken_file = {token:?}\n")).expect("written");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_aesyncd"));
-        command.arg("--config").arg(&file).arg("--socket").arg(scene.socket()).arg("--state-dir").arg(scene.state_dir());
-        Self(command.stdin(Stdio::null()).spawn().expect("the daemon starts"))
-    }
-
-    fn of(&self, file: &str, field: &str) -> u64 {
-        number(Path::new(&format!("/proc/{}/{file}", self.0.id())), field).expect("the process is there")
-    }
-
-    /// Wake-ups so far, by thread.
-    fn wake_ups(&self) -> BTreeMap<String, u64> {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.0.id())).expect("the process is there");
-        // A thread may end while it is looked at.
-        let task = |dir: &Path| {
-            let name = std::fs::read_to_string(dir.join("comm")).ok()?;
-            let id = dir.file_name()?.to_str()?;
-            Some((format!("{} {id}", name.trim()), number(&dir.join("status"), "voluntary_ctxt_switches:")?))
-        };
-        tasks.flatten().filter_map(|entry| task(&entry.path())).collect()
-    }
-}
-
-fn number(file: &Path, field: &str) -> Option<u64> {
-    let text = std::fs::read_to_string(file).ok()?;
-    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
-    line.split_whitespace().next()?.parse().ok()
+/// Wake-ups so far, by thread.
+fn wake_ups(daemon: &Process) -> BTreeMap<String, u64> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", daemon.id())).expect("the process is there");
+    // A thread may end while it is looked at.
+    let task = |dir: &Path| {
+        let name = std::fs::read_to_string(dir.join("comm")).ok()?;
+        let id = dir.file_name()?.to_str()?;
+        Some((format!("{} {id}", name.trim()), number(&dir.join("status"), "voluntary_ctxt_switches:")?))
+    };
+    tasks.flatten().filter_map(|entry| task(&entry.path())).collect()
 }
 
 fn is_synced(scene: &Scene) -> bool {
@@ -85,16 +53,16 @@ fn an_idle_daemon_takes_little_memory_and_seldom_wakes_up() {
         let user = json!({"email": format!("{count}@example.com"), "name": "n".repeat(200)});
         scene.world.device(&scene.tenant).insert("end_user", &user).expect("inserted");
     }
-    let daemon = Process::start(&scene);
+    let daemon = Process::start(&scene, "");
     let start = Instant::now();
     while !is_synced(&scene) {
         assert!(start.elapsed() < PATIENCE, "it did not sync");
         std::thread::sleep(Duration::from_millis(50));
     }
     std::thread::sleep(SETTLE);
-    let before = daemon.wake_ups();
+    let before = wake_ups(&daemon);
     std::thread::sleep(MINUTE);
-    let mut woken = daemon.wake_ups();
+    let mut woken = wake_ups(&daemon);
     for (thread, count) in &mut woken {
         *count -= before.get(thread).copied().unwrap_or(0);
     }

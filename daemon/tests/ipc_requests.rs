@@ -321,6 +321,19 @@ async fn changes_come_by_pages_and_are_waited_for() {
 }
 
 #[tokio::test]
+async fn a_poller_may_be_ahead_of_the_status_which_hears_of_a_change_after_the_feed() {
+    let house = House::open().await;
+    let mut client = house.connect().await;
+    house.daemon.commit(&[change(1, "a", "x")]);
+    house.daemon.feed.lock().unwrap().push(change(2, "a", "y"));
+    house.daemon.fanout.publish_changes(&[change(2, "a", "y")]);
+    let page = client.call("changes", json!({"since": 2, "log": "log"})).await;
+    assert_eq!((&page["changes"], &page["next"]), (&json!([]), &json!(2)));
+    let beyond = client.fail("changes", json!({"since": 3, "log": "log"})).await;
+    assert_eq!(beyond["data"]["code"], "gone");
+}
+
+#[tokio::test]
 async fn a_poller_hears_that_its_feed_is_gone_also_while_it_waits() {
     let house = House::open().await;
     house.daemon.commit(&[change(1, "a", "x"), change(2, "a", "y")]);

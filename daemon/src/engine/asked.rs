@@ -32,7 +32,9 @@ impl Engine {
                     return out.push(Effect::Reply(call, Err(error.hint("use wait: \"queued\", or try again later"))));
                 }
                 self.calls.enqueuing(call, wait, now.mono.saturating_add(timeout));
-                self.transact(now, Step::Enqueue { call, changes, request_id, seed: *now }, out);
+                // Pushes that waited for a sign-in all come at one moment: from the same dice they would get the same ids.
+                let seed = now.apart(call.0);
+                self.transact(now, Step::Enqueue { call, changes, request_id, seed }, out);
             }
             Call::Pull { entity_types, full } => match self.types_or_error(now, entity_types) {
                 Ok(types) => self.add_job(Job::Pull { call, types, full }, out),
@@ -115,6 +117,9 @@ impl Engine {
     /// Everybody who waits for something that will not come is told so.
     pub(super) fn fail_waiting(&mut self, error: &Error, out: &mut Vec<Effect>) {
         self.fail_jobs(error, out);
+        for (call, _) in std::mem::take(&mut self.calls.early) {
+            out.push(Effect::Reply(call, Err(error.clone())));
+        }
         match &mut self.lane {
             Lane::Pulling(run) | Lane::Finishing(run) | Lane::Sweeping(run) => {
                 for answer in std::mem::take(&mut run.answers) {
@@ -124,5 +129,54 @@ impl Engine {
             Lane::PullPending { call, .. } => out.push(Effect::Reply(*call, Err(error.clone()))),
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, clippy::panic)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use aesync_protocol::Timestamp;
+    use aesync_protocol::request::PushWait;
+    use serde_json::json;
+
+    use super::super::input::TokenFacts;
+    use super::super::memory::Memory;
+    use super::super::settings::Settings;
+    use super::super::transact::{Adopted, Done, run};
+    use super::super::{Host, Input};
+    use super::*;
+
+    #[test]
+    fn pushes_that_waited_for_the_sign_in_together_get_different_ids() {
+        let settings = Settings::new("http://127.0.0.1:1", None, &["interactions"]);
+        let now = Now { mono: Duration::from_secs(1), wall: Timestamp::EPOCH, dice: 1 };
+        let host = Host { version: String::new(), pid: 1, started_at: now.wall, instance: String::new() };
+        let (mut engine, _) = Engine::new(settings.clone(), host, Adopted::default(), &now);
+        let token = TokenFacts { tenant: Some("t".to_owned()), user: "u".to_owned(), expires_at: None, log: "log".to_owned() };
+        let row = json!({"type": "call", "title": "t", "description": "d", "date": "2026-01-01T10:00:00.000Z"});
+        let push = |call| {
+            let changes = vec![("interactions".to_owned(), vec![row.clone(), row.clone()])];
+            let (wait, timeout) = (PushWait::Queued, Duration::from_secs(1));
+            Input::Call(CallId(call), Call::Push { changes, request_id: None, wait, timeout })
+        };
+        let mut memory = Memory::default();
+        let mut ids = BTreeSet::new();
+        let inputs = [Input::SignedIn(token), push(1), push(2)];
+        let mut effects: Vec<Effect> = inputs.into_iter().flat_map(|input| engine.handle(&now, input)).collect();
+        while let Some(at) = effects.iter().position(|effect| matches!(effect, Effect::Transact(_))) {
+            let Effect::Transact(txn) = effects.remove(at) else { panic!("it was one") };
+            let (writes, outcome) = run(&txn, &settings, &memory).expect("the state can be read");
+            memory.apply(&writes);
+            if let Done::Enqueued { entries, .. } = &outcome.done {
+                ids.extend(entries.iter().map(|entry| entry.id.clone()));
+            }
+            // The same moment for both, as when they are asked again in one turn.
+            effects.extend(engine.handle(&now, Input::Committed(Box::new(outcome))));
+            effects.retain(|effect| matches!(effect, Effect::Transact(txn) if !matches!(txn.step, Step::Take { .. })));
+        }
+        assert_eq!(ids.len(), 4, "{ids:?}");
     }
 }

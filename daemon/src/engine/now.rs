@@ -28,6 +28,12 @@ impl Now {
         uuid::Builder::from_random_bytes(self.draw(salt).to_be_bytes()).into_uuid()
     }
 
+    /// The same moment with dice of its own: for one of several that draw at this moment.
+    #[must_use]
+    pub fn apart(&self, salt: u64) -> Self {
+        Self { dice: self.draw(salt), ..*self }
+    }
+
     fn draw(&self, salt: u64) -> u128 {
         let mut bytes = [0; 24];
         let (dice, rest) = bytes.split_at_mut(16);

@@ -180,10 +180,8 @@ impl Caller {
         let position = subscription.position();
         let status = self.server.source.status();
         if let Some(since) = params.since {
-            let known = status.feed.log == position.log;
-            let first = if known { status.feed.first_seq } else { 0 };
-            let last = if known { position.seq.max(status.feed.last_seq) } else { position.seq };
-            check(Bounds { log: &position.log, first, last }, since, params.log.as_deref())?;
+            let bounds = Bounds::of(&status.feed, &position);
+            check(bounds, since, params.log.as_deref())?;
             subscription.replay_from(since);
         } else if params.log.as_ref().is_some_and(|log| *log != position.log) {
             check(

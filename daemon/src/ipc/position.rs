@@ -2,6 +2,8 @@
 
 use aesync_protocol::Error;
 use aesync_protocol::error::ErrorCode;
+use aesync_protocol::response::Position;
+use aesync_protocol::status::FeedStatus;
 
 /// The feed as it is.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +12,16 @@ pub(super) struct Bounds<'a> {
     /// The oldest change that can be replayed; 0 or 1 when none was ever trimmed.
     pub(super) first: u64,
     pub(super) last: u64,
+}
+
+impl<'a> Bounds<'a> {
+    /// The feed that is `published`. The status hears of a change after the feed's readers, who may be ahead of it; that what it
+    /// says of the beginning belongs to the same feed, it must show.
+    pub(super) fn of(status: &FeedStatus, published: &'a Position) -> Self {
+        let known = status.log == published.log;
+        let (first, last) = if known { (status.first_seq, status.last_seq) } else { (0, 0) };
+        Self { log: &published.log, first, last: published.seq.max(last) }
+    }
 }
 
 /// Checks a client's position: the last seq that it has, and the feed that it believes in.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aesync_protocol::codec::{Id, write_error, write_result};
 use aesync_protocol::error::{ErrorCode, rpc};
 use aesync_protocol::request::{Changed, Goal, Wait};
-use aesync_protocol::response::{ChangePage, Waited};
+use aesync_protocol::response::{ChangePage, Position, Waited};
 use aesync_protocol::status::LinkWord;
 use aesync_protocol::{Error, Status, StatusWord};
 use serde::Serialize;
@@ -131,11 +131,13 @@ pub(super) fn changes(
         let mut log = params.log;
         loop {
             let feed = status.borrow_and_update().feed.clone();
-            check(Bounds { log: &feed.log, first: feed.first_seq, last: feed.last_seq }, since, log.as_deref())?;
+            let (published, seq) = server.fanout.position();
+            let published = Position { log: published, seq };
+            check(Bounds::of(&feed, &published), since, log.as_deref())?;
             let mut page = blocking(&server, move |source| source.changes(since, limit)).await?;
             // Whatever is found must belong to the feed that was checked, also when the client named none.
             let first = server.source.status().feed.first_seq;
-            check(Bounds { log: &page.log, first, last: page.last_seq.max(since) }, since, Some(&feed.log))?;
+            check(Bounds { log: &page.log, first, last: page.last_seq.max(since) }, since, Some(&published.log))?;
             if let Some(wanted) = &params.entity_types {
                 page.changes.retain(|change| wanted.contains(&change.entity_type));
             }

@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by them, its helpers included")]
 
 pub mod apps;
+pub mod process;
 pub mod truth;
 
 use std::path::PathBuf;

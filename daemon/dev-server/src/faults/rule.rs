@@ -55,6 +55,11 @@ impl Rule {
         Self { fault, routes: Vec::new(), tenant: None, full_listings: false, skip: 0, times: None, predicate: None }
     }
 
+    /// What it does.
+    pub fn fault(&self) -> &Fault {
+        &self.fault
+    }
+
     /// Only on this route; may be said more than once.
     #[must_use]
     pub fn on(mut self, route: Route) -> Self {
