@@ -54,7 +54,9 @@ fn report(args: &Args, environment: &Environment, scope: Scope) -> Report {
         Ok(None) => {}
         Ok(Some(error)) => errors.push(error),
         Err(NoServer) => {
-            warnings.push("server.url is not set: the daemon starts, but it can't sync; set it in the configuration".to_owned());
+            warnings.push(
+                "server.url is not set: the daemon syncs only once somebody has named a server with `aectl login`".to_owned(),
+            );
         }
     }
     let shown = |path: Option<&Path>, none: &str| path.map_or_else(|| none.to_owned(), |path| path.display().to_string());

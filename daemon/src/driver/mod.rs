@@ -4,9 +4,11 @@ mod calls;
 mod clock;
 mod credentials;
 mod metrics;
+mod saved;
 mod sign_in;
 mod source;
 mod transactor;
+mod upstream;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
@@ -26,7 +28,7 @@ use crate::engine::transact::{Done, Step, Txn};
 use crate::engine::view::View as _;
 use crate::engine::{Effect, Engine, Host, Input, identity};
 use crate::ipc::{Call, Fanout, Source};
-use crate::server::{RequestHandle, Rest, ServerUrl, Session, SessionOptions, SessionTimings};
+use crate::server::{RequestHandle, Session, SessionOptions, SessionTimings};
 use crate::store::{Finding, FindingCode, Store};
 
 use clock::Clock;
@@ -34,6 +36,9 @@ use credentials::{Keyring, Token};
 use sign_in::{LoginOutcome, Pending};
 use source::{Reads, Served};
 use transactor::{Report, Transactor};
+
+pub(crate) use saved::Saved;
+pub(crate) use upstream::Upstream;
 
 /// Calls that wait for the driver.
 const CALLS: usize = 1_024;
@@ -70,8 +75,8 @@ pub(crate) struct Driver {
     reload: Reload,
     log_filter: Box<dyn Fn(&str) + Send + Sync>,
 
-    server: Option<ServerUrl>,
-    rest: Option<Rest>,
+    /// From the configuration, or from a sign-in.
+    upstream: Option<Upstream>,
     session: Option<Session>,
     request: Option<(RequestId, RequestHandle)>,
 
@@ -114,8 +119,7 @@ pub(crate) struct Parts {
     pub(crate) log_filter: Box<dyn Fn(&str) + Send + Sync>,
     pub(crate) store: Store,
     pub(crate) findings: Vec<Finding>,
-    pub(crate) server: Option<ServerUrl>,
-    pub(crate) rest: Option<Rest>,
+    pub(crate) upstream: Option<Upstream>,
     pub(crate) stop: Arc<watch::Sender<bool>>,
 }
 
@@ -144,11 +148,12 @@ pub enum DriverError {
 
 impl Driver {
     pub(crate) fn new(parts: Parts, state_dir: &Path) -> Result<(Self, Handles), DriverError> {
-        let Parts { config, instance, reload, log_filter, store, findings, server, rest, stop } = parts;
+        let Parts { config, instance, reload, log_filter, store, findings, upstream, stop } = parts;
         let clock = Clock::start();
         let now = clock.now();
         let reader = store.reader();
-        let settings = config.settings();
+        let mut settings = config.settings();
+        settings.server = upstream.as_ref().map_or_else(String::new, |upstream| upstream.url.as_str().to_owned());
         let found = identity::boot(&settings, &reader, &reader.registry()?)?;
         let fanout = Fanout::new(crate::ipc::DEFAULT_RING, &found.ledger.log, found.ledger.last_seq);
         let epoch = found.registry.current;
@@ -176,8 +181,7 @@ impl Driver {
             config,
             reload,
             log_filter,
-            server,
-            rest,
+            upstream,
             session: None,
             request: None,
             keyring,
@@ -311,14 +315,14 @@ impl Driver {
                     }
                 }
                 Effect::Send(id, request) => {
-                    let (Some(rest), Some(token)) = (&self.rest, &self.token) else {
+                    let (Some(upstream), Some(token)) = (&self.upstream, &self.token) else {
                         let kind = crate::engine::input::FailureKind::NoToken;
                         let detail = "nobody is signed in, so nothing was sent".to_owned();
                         let failure = crate::engine::input::Failure { kind, detail };
                         self.input(Input::Rest(id, RestEvent::Failed(failure)));
                         continue;
                     };
-                    self.request = Some((id, rest.send(id, request, token.secret.clone(), self.requests.clone())));
+                    self.request = Some((id, upstream.rest.send(id, request, token.secret.clone(), self.requests.clone())));
                 }
                 Effect::NextPage(id) => {
                     if let Some((current, handle)) = &self.request
@@ -370,14 +374,14 @@ impl Driver {
     fn open_session(&mut self, id: SessionId) {
         // The old one first: its socket and threads go before the new ones come.
         self.session = None;
-        let (Some(server), Some(token)) = (&self.server, &self.token) else { return };
+        let (Some(upstream), Some(token)) = (&self.upstream, &self.token) else { return };
         let Some(tenant) = self.status_tenant() else { return };
         let tuning = &self.config.tuning;
         let timings =
             SessionTimings { ping_every: tuning.ping_interval, dead_after: tuning.silence, ..SessionTimings::default() };
         let options = SessionOptions {
             id,
-            server: server.clone(),
+            server: upstream.url.clone(),
             token: token.secret.clone(),
             tenant,
             ca_file: self.config.server.ca_file.clone(),
