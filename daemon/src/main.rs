@@ -8,7 +8,7 @@ use aesyncd::args::{Args, EXIT_CONFIGURATION, check};
 use aesyncd::config::{Environment, Loaded, scope_of_this_process};
 use aesyncd::service::log::Log;
 
-use aesyncd::service::{Signal, Signals, activation, notify};
+use aesyncd::service::{Signal, Signals, activation, headline, notify, turned};
 use aesyncd::{Daemon, StartError, StartOptions};
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -45,10 +45,12 @@ async fn serve(args: Args, environment: Environment, scope: Scope, loaded: Loade
         tracing::warn!("{warning}");
     }
     let mut signals = Signals::listen().context("listening for signals")?;
-    let state_dir = config.state_dir(&environment, scope)?;
+    let installation = args.installation(scope);
+    let state_dir = config.state_dir(&environment, &installation)?;
     let socket = args.socket_path(&config, &environment, scope)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), state = %state_dir.display(), socket = %socket.display(), configuration = ?file, "starting");
     let mut options = StartOptions::new(state_dir, socket);
+    options.instance = installation.instance;
     #[cfg(unix)]
     {
         options.inherited = activation::inherited_socket().context("taking over the socket that systemd opened")?;
@@ -74,18 +76,17 @@ async fn serve(args: Args, environment: Environment, scope: Scope, loaded: Loade
 async fn attend(daemon: &mut Daemon, signals: &mut Signals) {
     let mut statuses = daemon.status();
     let mut watchdog = notify::watchdog_interval().map(tokio::time::interval);
-    let mut said = None;
+    let (mut said, mut milestone) = (None, None);
     loop {
         let status = Arc::clone(&statuses.borrow_and_update());
-        let line = match status.reason {
-            Some(reason) => {
-                format!("{} ({})", status.status, serde_json::to_value(reason).unwrap_or_default().as_str().unwrap_or_default())
-            }
-            None => status.status.to_string(),
-        };
+        let line = headline(&status);
         if said.as_ref() != Some(&line) {
             notify::status(&line);
             said = Some(line);
+        }
+        if let Some(line) = turned(milestone.as_deref(), &status) {
+            tracing::info!("{line}");
+            milestone = Some(status);
         }
         tokio::select! {
             signal = signals.next() => match signal {

@@ -46,7 +46,8 @@ fn report(args: &Args, environment: &Environment, scope: Scope) -> Report {
     };
     let Loaded { config, file, mut warnings } = loaded;
     let mut errors = Vec::new();
-    let (socket, state) = (args.socket_path(&config, environment, scope), config.state_dir(environment, scope));
+    let (socket, state) =
+        (args.socket_path(&config, environment, scope), config.state_dir(environment, &args.installation(scope)));
     errors.extend(socket.as_ref().err().map(ToString::to_string));
     errors.extend(state.as_ref().err().map(ToString::to_string));
     errors.extend(sign_in_problems(&config));
