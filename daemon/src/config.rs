@@ -25,7 +25,7 @@ use serde::Serialize;
 use self::draft::Draft;
 pub use self::environment::Environment;
 pub use self::error::{ConfigError, Place, Problem};
-pub use self::place::{Installation, NoStateDir, SERVICE_USER, default_file, scope_of_this_process};
+pub use self::place::{Installation, NoStateDir, SERVICE_USER, default_file, make_user_directories, scope_of_this_process};
 pub use self::sections::{
     AccessConfig, AuthConfig, Config, IpcConfig, LogConfig, LogFormat, ReplicaConfig, ServerConfig, StateConfig, SyncConfig,
     TuningConfig,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use aesync_protocol::endpoint::Scope;
 use aesyncd::args::{Args, EXIT_CONFIGURATION, check};
-use aesyncd::config::{Environment, Loaded, scope_of_this_process};
+use aesyncd::config::{Environment, Loaded, make_user_directories, scope_of_this_process};
 use aesyncd::service::log::Log;
 
 use aesyncd::service::{Signal, Signals, activation, headline, notify, turned};
@@ -49,6 +49,9 @@ async fn serve(args: Args, environment: Environment, scope: Scope, loaded: Loade
     let state_dir = config.state_dir(&environment, &installation)?;
     let socket = args.socket_path(&config, &environment, scope)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), state = %state_dir.display(), socket = %socket.display(), configuration = ?file, "starting");
+    if scope == Scope::User {
+        make_user_directories(&environment, &state_dir, &socket)?;
+    }
     let mut options = StartOptions::new(state_dir, socket);
     options.instance = installation.instance;
     #[cfg(unix)]

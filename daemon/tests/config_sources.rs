@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aesync_protocol::endpoint::Scope;
-use aesyncd::config::{Config, Environment, Installation, Loaded, LogFormat, default_file};
+use aesyncd::config::{Config, Environment, Installation, Loaded, LogFormat, default_file, make_user_directories};
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     variables.iter().copied().collect()
@@ -226,4 +226,26 @@ fn an_instance_has_its_own_configuration_state_and_socket() {
     let system = Installation { scope: Scope::System, instance: "shop".to_owned() };
     assert_eq!(Config::default().state_dir(&variables, &system), Ok(PathBuf::from("/var/lib/aesyncd/instances/shop")));
     assert_eq!(default_file(&variables, &system), Some(PathBuf::from("/etc/aesyncd/shop.toml")));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_users_own_directories_are_made_for_the_user_alone_and_chosen_ones_are_not_made() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = tempfile::tempdir().expect("a directory");
+    let at = |path: &str| home.path().join(path);
+    let text = |path: &str| at(path).to_str().expect("UTF-8").to_owned();
+    let variables: Environment = [("HOME", text("")), ("XDG_RUNTIME_DIR", text("run"))].into_iter().collect();
+    let (state, socket) = (at(".local/state/aesyncd/instances/shop"), at("run/aesyncd/shop.sock"));
+    make_user_directories(&variables, &state, &socket).expect("made");
+    for made in [".local/state/aesyncd/instances", "run/aesyncd"] {
+        assert_eq!(at(made).metadata().expect(made).permissions().mode() & 0o777, 0o700, "{made}");
+    }
+    assert!(!state.exists(), "the store makes its own");
+    make_user_directories(&variables, &at("chosen/state"), &at("elsewhere/s.sock")).expect("nothing to do");
+    assert!(!at("chosen").exists() && !at("elsewhere").exists());
+    std::fs::write(at("file"), "").expect("writable");
+    let variables: Environment = [("XDG_STATE_HOME", text("file"))].into_iter().collect();
+    let error = make_user_directories(&variables, &at("file/aesyncd"), &socket).expect_err("a file is in the way");
+    assert!(error.to_string().contains(&text("file")), "{error}");
 }

@@ -66,7 +66,8 @@ fn check(expressions: &[String], families: &Families) {
         let asked = asked(expression);
         assert!(!asked.is_empty(), "no metric in {expression:?}");
         for (name, inside) in asked {
-            let family = families.get(&name).unwrap_or_else(|| panic!("there is no metric {name}, which {expression:?} asks for"));
+            let family =
+                families.get(&name).unwrap_or_else(|| panic!("there is no metric {name}, which {expression:?} asks for"));
             for (label, values) in labels(&inside).filter(|(label, _)| label != "instance") {
                 let known = family.get(&label).unwrap_or_else(|| panic!("{name} has no label {label}: {expression:?}"));
                 for value in values.split('|') {
@@ -79,7 +80,8 @@ fn check(expressions: &[String], families: &Families) {
 
 fn expressions_of_the_dashboard() -> Vec<String> {
     let dashboard: Value = serde_json::from_str(DASHBOARD).expect("JSON");
-    let targets = dashboard["panels"].as_array().expect("panels").iter().flat_map(|panel| panel["targets"].as_array().expect("targets"));
+    let targets =
+        dashboard["panels"].as_array().expect("panels").iter().flat_map(|panel| panel["targets"].as_array().expect("targets"));
     targets.map(|target| target["expr"].as_str().expect("an expression").to_owned()).collect()
 }
 

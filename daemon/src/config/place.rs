@@ -1,5 +1,6 @@
 //! Where things are when nobody says otherwise.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use aesync_protocol::endpoint::{self, DEFAULT_INSTANCE, EndpointError, Scope};
@@ -103,6 +104,33 @@ impl Config {
         let Installation { scope, instance } = installation;
         endpoint::bind_path(option, self.ipc.socket.as_deref(), *scope, Some(instance), &environment)
     }
+}
+
+/// Makes what a user's own daemon needs in the user's own directories, as the XDG Base Directory Specification wants it: what is above the
+/// state directory, and the directory of the socket, each for the user alone. Places that somebody chose are left to those.
+///
+/// # Errors
+/// When a directory can't be made.
+pub fn make_user_directories(environment: &Environment, state_dir: &Path, socket: &Path) -> io::Result<()> {
+    let state_home = user_directory(environment, "XDG_STATE_HOME", ".local/state");
+    if let Some(above) = state_dir.parent().filter(|_| state_home.is_some_and(|home| state_dir.starts_with(home.join("aesyncd"))))
+    {
+        make(above)?;
+    }
+    let runtime = environment.directory("XDG_RUNTIME_DIR").map(|dir| dir.join("aesyncd"));
+    match socket.parent() {
+        Some(dir) if runtime.is_some_and(|runtime| runtime == dir) => make(dir),
+        _ => Ok(()),
+    }
+}
+
+fn make(dir: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    let failed = |source: io::Error| io::Error::new(source.kind(), format!("making the directory {}: {source}", dir.display()));
+    builder.create(dir).map_err(failed)
 }
 
 /// The first of the directories that systemd made for the service.

@@ -23,7 +23,7 @@ under_load() {
     "$@"
     in_box touch /root/enough
     wait "$loop"
-    [[ $(in_box cat /root/calls) -gt 50 ]] || { echo "only $(in_box cat /root/calls) calls"; return 1; }
+    [[ $(in_box cat /root/calls) -gt 20 ]] || { echo "only $(in_box cat /root/calls) calls"; return 1; }
     silent in_box cat /root/errors
 }
 restarts() {

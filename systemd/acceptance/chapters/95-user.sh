@@ -6,6 +6,7 @@ own() {
     as own env XDG_RUNTIME_DIR="/run/user/$(in_box id -u own)" HOME=/home/own "$@"
 }
 need within 30 own systemctl --user is-active default.target
+check "systemd has nothing to say about the user unit" silent own systemd-analyze --user verify --man=no /usr/lib/systemd/user/aesyncd.service
 check "the user unit starts" own systemctl --user enable --now aesyncd
 check "aectl finds it by itself" says "/aesyncd/aesyncd.sock" own aectl socket-path
 check "its user is its admin: he signs in" says "Signed in to tenant $TENANT" \
