@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2154
 # What the chapters are written in. A check is a sentence and a command that must succeed.
 
 checks=0 failures=0

@@ -8,8 +8,8 @@ use crate::config::nearest;
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
-/// Crates that see what goes over the wire. At their finest level they log it, tokens and passwords included (rule R41).
-const WIRE: [&str; 10] = [
+/// Crates that see what goes over the wire or onto the disk. At their finest level they log it, tokens, passwords and rows included (rule R41).
+const WIRE: [&str; 11] = [
     "tungstenite",
     "tokio_tungstenite",
     "rust_engineio",
@@ -20,6 +20,7 @@ const WIRE: [&str; 10] = [
     "reqwest",
     "native_tls",
     "openssl",
+    "sled",
 ];
 
 /// Checks a filter.
