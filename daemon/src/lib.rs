@@ -26,9 +26,6 @@ use config::Config;
 use driver::{Control, Driver, DriverError, Parts, Reload, Saved, Upstream};
 use store::Store;
 
-/// How long the loop may take to show that it turns.
-const ALIVE_WITHIN: Duration = Duration::from_secs(10);
-
 /// Why the daemon could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -161,11 +158,11 @@ impl Daemon {
         self.status.clone()
     }
 
-    /// Whether the loop turns: what the watchdog is fed by.
-    pub async fn is_alive(&self) -> bool {
+    /// Whether the loop takes a message and answers it, `within` that time: what the watchdog is fed by.
+    pub async fn is_alive(&self, within: Duration) -> bool {
         let (answer, answered) = oneshot::channel();
         let asked = async { self.controls.send(Control::Alive(answer)).await.is_ok() && answered.await.is_ok() };
-        tokio::time::timeout(ALIVE_WITHIN, asked).await.unwrap_or(false)
+        tokio::time::timeout(within, asked).await.unwrap_or(false)
     }
 
     /// Reads the configuration again.

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aesync_protocol::endpoint::Scope;
 use aesyncd::args::{Args, EXIT_CONFIGURATION, check};
@@ -15,6 +16,8 @@ use clap::Parser as _;
 
 /// Threads that serve local applications; the store, the session and the loop have their own.
 const WORKERS: usize = 2;
+/// How long the loop may take to show that it turns. Signals wait as long.
+const ALIVE_WITHIN: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -103,7 +106,7 @@ async fn attend(daemon: &mut Daemon, signals: &mut Signals) {
             },
             changed = statuses.changed() => if changed.is_err() { return },
             () = daemon.stopped() => return,
-            () = tick(&mut watchdog) => if daemon.is_alive().await { notify::alive() },
+            () = tick(&mut watchdog) => if daemon.is_alive(ALIVE_WITHIN).await { notify::alive() },
         }
     }
 }

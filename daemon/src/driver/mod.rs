@@ -13,6 +13,7 @@ mod upstream;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use aesync_protocol::response::{Empty, Entry, Reloaded};
 use aesync_protocol::status::{Attention, ServerStatus};
@@ -48,6 +49,9 @@ const SESSION_EVENTS: usize = 1_024;
 const REST_EVENTS: usize = 4;
 /// Groups of reports that wait.
 const REPORTS: usize = 4;
+/// How long a stop waits for what local applications asked before it; then they are told that the daemon is stopping. Less than
+/// `ipc::Limits::stop`, so that they are still there to hear it.
+const LAST_CALLS: Duration = Duration::from_secs(1);
 /// Transactions under way at which no more calls are taken; the queue has room for many more.
 const BUSY: usize = transactor::QUEUE / 2;
 
@@ -224,21 +228,29 @@ impl Driver {
         Ok((driver, Handles { calls, controls, source, status: statuses, fanout }))
     }
 
-    /// Turns until the stop, then finishes what is queued and closes the store.
+    /// Turns until the stop and until what was asked before it is answered, then finishes what is queued and closes the store.
     pub(crate) async fn run(mut self) {
         self.start_signed_in();
+        let mut last_calls = None;
         loop {
             let deadline = self.engine.deadline(&self.clock.now()).map(|deadline| self.clock.instant(deadline.at));
             let takes_calls = self.under_way < BUSY;
             tokio::select! {
                 biased;
-                _ = self.events.stopped.changed() => if *self.events.stopped.borrow() { break },
+                () = stop_of(&mut self.events.stopped), if last_calls.is_none() => {
+                    last_calls = Some(tokio::time::Instant::now() + LAST_CALLS);
+                }
+                () = until(last_calls) => break,
                 Some(reports) = self.events.reports.recv() => for report in reports { self.on_report(report) },
                 Some((id, event)) = self.events.sessions.recv() => self.input(Input::Session(id, event)),
                 Some((id, event)) = self.events.requests.recv() => self.input(Input::Rest(id, event)),
                 Some(outcome) = self.events.logins.recv() => self.on_login(outcome),
                 Some(control) = self.events.controls.recv() => self.on_control(control),
-                Some(call) = self.events.calls.recv(), if takes_calls => self.on_call(call),
+                call = self.events.calls.recv(), if takes_calls => match call {
+                    Some(call) => self.on_call(call),
+                    // Nobody is left who could ask.
+                    None => break,
+                },
                 () = until(deadline) => self.input(Input::Woke),
             }
         }
@@ -483,6 +495,12 @@ impl Driver {
         tracing::info!(?changed, ?restart_needed, "the configuration was reloaded");
         Ok(Reloaded { changed, restart_needed })
     }
+}
+
+/// Waits until the daemon is to stop.
+async fn stop_of(stopped: &mut watch::Receiver<bool>) {
+    // A sender that is gone says the same.
+    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 /// Waits for a deadline, or for ever.

@@ -14,6 +14,7 @@ probe() {
     local code=0
     printf '%s\n' "$1" >"$BOX/root/opt/probe"
     in_box systemctl start probe.service >/dev/null 2>&1 || true
+    in_box journalctl --sync
     in_box journalctl --no-pager --output=cat --unit=probe.service _SYSTEMD_INVOCATION_ID="$(property probe.service InvocationID)" || code=$?
     [[ $(property probe.service Result) == success && $code == 0 ]]
 }

@@ -10,7 +10,12 @@ check "and is who he is to it" exits 6 "needs the role admin" as member aectl sh
 cat >"$BOX/root/root/loop" <<'LOOP'
 calls=0
 while [ ! -e /root/enough ]; do
-    aectl ping >/dev/null 2>>/root/errors || echo "call $calls failed" >>/root/errors
+    case $((calls % 4)) in
+    0) echo "{\"email\":\"loop$$-$calls@example.com\"}" | aectl push - --type end_user ;;
+    1) aectl status ;;
+    2) aectl list end_user ;;
+    *) aectl ping ;;
+    esac >/dev/null 2>>/root/errors || echo "call $calls failed" >>/root/errors
     calls=$((calls + 1))
 done
 echo "$calls" >/root/calls
