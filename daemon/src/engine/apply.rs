@@ -15,6 +15,7 @@ use super::rebase::is_deleted;
 use super::transact::{Done, Tally, TypeEnd};
 use super::verdict::compare;
 use super::view::Read;
+use super::without::{Mutation, Without};
 
 /// Entries read at a time.
 const PAGE: usize = 200;
@@ -39,6 +40,11 @@ pub fn row_stamp(row: &Record) -> Option<Timestamp> {
 /// When the state can't be read.
 pub fn rows(draft: &mut Draft<'_>, entity_type: &str, rows: &[Record]) -> Read<Done> {
     let (mut changed, mut deleted) = (0, 0);
+    if draft.settings().without.is(Mutation::CursorAheadOfItsRows) {
+        let cursor = draft.view().cursor(draft.epoch(), entity_type)?;
+        let high_water = cursor.high_water.max(rows.iter().filter_map(row_stamp).max());
+        draft.set_cursor(entity_type, Cursor { high_water, ..cursor });
+    }
     for row in rows {
         let Some(id) = row_id(row) else { continue };
         let key: Key = (entity_type.to_owned(), id);
@@ -143,9 +149,9 @@ pub fn finish(draft: &mut Draft<'_>, tallies: &BTreeMap<String, Tally>, sync_tim
     let mut ends = BTreeMap::new();
     for (entity_type, tally) in tallies {
         let old = draft.view().cursor(draft.epoch(), entity_type)?;
-        let (cursor, healthy) = advance(&old, tally, sync_timestamp, draft.at());
+        let (cursor, healthy) = advance(&old, tally, sync_timestamp, draft.at(), draft.settings().without);
         draft.set_cursor(entity_type, cursor.clone());
-        let mut end = TypeEnd { cursor, healthy, invisible: 0, returned: 0, quarantined: 0 };
+        let mut end = TypeEnd { cursor, healthy, invisible: 0, unseen: 0, returned: 0, quarantined: 0 };
         if healthy {
             judge_unseen(draft, entity_type, &mut end)?;
         }
@@ -158,9 +164,12 @@ pub fn finish(draft: &mut Draft<'_>, tallies: &BTreeMap<String, Tally>, sync_tim
 ///
 /// The high water never passes the newest row that was received, nor the server's own stamp, and an empty answer leaves it alone.
 #[must_use]
-pub fn advance(old: &Cursor, tally: &Tally, sync_timestamp: Timestamp, at: Timestamp) -> (Cursor, bool) {
+pub fn advance(old: &Cursor, tally: &Tally, sync_timestamp: Timestamp, at: Timestamp, without: Without) -> (Cursor, bool) {
     let mut cursor = Cursor { last_pulled_at: Some(at), ..old.clone() };
     if tally.received == 0 {
+        if without.is(Mutation::CursorNotHeld) {
+            cursor.high_water = Some(sync_timestamp);
+        }
         cursor.empty_answers = old.empty_answers.saturating_add(1);
         // Without a high water nothing was ever there: that can only be believed after a second look.
         let believed = old.high_water.is_none() && cursor.empty_answers >= EMPTY_ANSWERS;
@@ -171,9 +180,10 @@ pub fn advance(old: &Cursor, tally: &Tally, sync_timestamp: Timestamp, at: Times
     cursor.empty_answers = 0;
     cursor.first_sync_done = true;
     if let Some(newest) = tally.newest {
-        cursor.high_water = old.high_water.max(Some(newest.min(sync_timestamp)));
+        let clamped = if without.is(Mutation::CursorNotClamped) { newest } else { newest.min(sync_timestamp) };
+        cursor.high_water = old.high_water.max(Some(clamped));
     }
-    if !tally.canary_seen {
+    if !tally.canary_seen && !without.is(Mutation::CanaryNotMissed) {
         cursor.suspicious = true;
         return (cursor, false);
     }
@@ -200,8 +210,9 @@ fn judge_unseen(draft: &mut Draft<'_>, entity_type: &str, end: &mut TypeEnd) -> 
 
 fn judge_one_unseen(draft: &mut Draft<'_>, entry: Entry, end: &mut TypeEnd) -> Read<()> {
     let settings = draft.settings();
+    let strikes = if settings.without.is(Mutation::CondemnedWithoutTrial) { 1 } else { settings.strikes };
     match entry.state {
-        EntryState::Acked if entry.op == EntryOp::Delete => {
+        EntryState::Acked if entry.op == EntryOp::Delete || settings.without.is(Mutation::UnseenIsConfirmed) => {
             // The server shows no deleted rows: that it does not show this one is the confirmation.
             let key = key_of(&entry);
             let before = draft.seen(&key)?;
@@ -216,10 +227,12 @@ fn judge_one_unseen(draft: &mut Draft<'_>, entry: Entry, end: &mut TypeEnd) -> R
         }
         EntryState::Acked => {
             let misses = entry.misses.saturating_add(1);
-            end.invisible += u64::from(misses >= settings.misses);
+            let invisible = misses >= settings.misses;
+            end.invisible += u64::from(invisible);
+            end.unseen += u64::from(!invisible);
             draft.put_entry(Entry { misses, ..entry })
         }
-        _ if entry.strikes >= settings.strikes => {
+        _ if entry.strikes >= strikes => {
             end.quarantined += 1;
             draft.put_entry(Entry { state: EntryState::Quarantined, ..entry })
         }
@@ -229,3 +242,7 @@ fn judge_one_unseen(draft: &mut Draft<'_>, entry: Entry, end: &mut TypeEnd) -> R
         }
     }
 }
+
+#[cfg(test)]
+#[path = "cursor_table.rs"]
+mod cursor_table;

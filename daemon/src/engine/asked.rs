@@ -115,6 +115,9 @@ impl Engine {
     /// Everybody who waits for something that will not come is told so.
     pub(super) fn fail_waiting(&mut self, error: &Error, out: &mut Vec<Effect>) {
         self.fail_jobs(error, out);
+        for (call, _) in std::mem::take(&mut self.calls.early) {
+            out.push(Effect::Reply(call, Err(error.clone())));
+        }
         match &mut self.lane {
             Lane::Pulling(run) | Lane::Finishing(run) | Lane::Sweeping(run) => {
                 for answer in std::mem::take(&mut run.answers) {

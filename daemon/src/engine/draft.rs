@@ -12,6 +12,7 @@ use super::fingerprint::fingerprint;
 use super::rebase::rebase;
 use super::settings::Settings;
 use super::view::{Read, View};
+use super::without::Mutation;
 use super::write_set::{Write, WriteSet};
 
 /// An entity: its type and its id.
@@ -224,12 +225,15 @@ impl<'v> Draft<'v> {
     /// When the base can't be read.
     pub fn settle(&mut self, key: &Key, before: Seen, entries: &[Entry], origin: Origin) -> Read<()> {
         let base = self.row(key)?;
-        let mut after = Seen { record: rebase(base.as_ref(), entries), pending: !entries.is_empty() };
+        let without = self.settings.without;
+        let shown = if without.is(Mutation::BaseHidesEdits) && base.is_some() { &[] } else { entries };
+        let mut after = Seen { record: rebase(base.as_ref(), shown), pending: !entries.is_empty() };
         if let Some(record) = &mut after.record {
             record.retain(|field, _| !self.settings.secret_fields.contains(field));
         }
         let changed = match (&before.record, &after.record) {
             (None, None) => false,
+            (Some(_), Some(_)) if without.is(Mutation::SameRowIsAChange) => true,
             (Some(old), Some(new)) => before.pending != after.pending || fingerprint(old) != fingerprint(new),
             _ => true,
         };

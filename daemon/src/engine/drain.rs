@@ -8,11 +8,12 @@ use serde_json::Value;
 
 use super::admit::parent_id;
 use super::draft::{Draft, Key};
-use super::durable::Entry;
+use super::durable::{Entry, Row};
 use super::enqueue::held;
 use super::transact::Done;
 use super::verdict::compare;
 use super::view::Read;
+use super::without::Mutation;
 
 /// Entries that one look for a batch passes at most; the next look goes on from there.
 const SCAN: usize = 2_000;
@@ -75,6 +76,7 @@ enum Hold {
 /// When the state can't be read.
 pub fn take(draft: &mut Draft<'_>, after: u64, count: usize, except: &BTreeSet<u64>) -> Read<Done> {
     let settings = draft.settings();
+    let batch_bytes = if settings.without.is(Mutation::BatchesOfAnySize) { u64::MAX } else { settings.batch_bytes };
     let mut batch: Vec<Entry> = Vec::new();
     let (mut bytes, mut scanned, mut after) = (0_u64, 0_usize, after);
     let mut cut_short = false;
@@ -94,7 +96,7 @@ pub fn take(draft: &mut Draft<'_>, after: u64, count: usize, except: &BTreeSet<u
                 continue;
             }
             match hold(draft, &entry, &batch)? {
-                Hold::Free if !batch.is_empty() && bytes.saturating_add(entry.bytes) > settings.batch_bytes => {
+                Hold::Free if !batch.is_empty() && bytes.saturating_add(entry.bytes) > batch_bytes => {
                     cut_short = true;
                     break 'scan;
                 }
@@ -177,13 +179,15 @@ pub fn judge(draft: &mut Draft<'_>, numbers: &[u64], rows: &[Value]) -> Read<Don
             draft.put_entry(Entry { state: EntryState::InDoubt, last_error: Some(error), ..entry })?;
             continue;
         };
+        let without = draft.settings().without;
         match compare(&entry.fields, row, draft.settings().rules(&entry.entity_type), draft.settings()) {
-            verdict @ Verdict::Overwritten { .. } => {
+            verdict @ Verdict::Overwritten { .. } if !without.is(Mutation::AnyAnswerAccepts) => {
                 overwritten += 1;
                 overrule(draft, entry, verdict)?;
             }
-            verdict @ (Verdict::Accepted | Verdict::FieldsDropped { .. }) => {
+            verdict => {
                 accepted += 1;
+                unlearn(draft, &entry)?;
                 draft.put_entry(Entry {
                     state: EntryState::Acked,
                     misses: 0,
@@ -204,7 +208,14 @@ pub fn judge(draft: &mut Draft<'_>, numbers: &[u64], rows: &[Value]) -> Read<Don
 /// When the state can't be read.
 pub fn overrule(draft: &mut Draft<'_>, entry: Entry, verdict: Verdict) -> Read<()> {
     let at = draft.at();
+    let without = draft.settings().without;
+    if without.is(Mutation::OverruledIsSentAgain) {
+        return draft.put_entry(Entry { state: EntryState::Pending, ..entry });
+    }
     draft.edit_ledger(|ledger| {
+        if without.is(Mutation::NothingIsLearned) {
+            return;
+        }
         let dropped = ledger.dropped.entry(entry.entity_type.clone()).or_default();
         match entry.op {
             EntryOp::Update => dropped.updates = Some(at),
@@ -219,6 +230,25 @@ pub fn overrule(draft: &mut Draft<'_>, entry: Entry, verdict: Verdict) -> Read<(
     let error = EntryError { status: Some(200), message: "the server kept its own row".to_owned(), at };
     draft.put_entry(Entry { state: EntryState::Conflict, verdict: Some(verdict), last_error: Some(error), ..entry })?;
     draft.settle(&key, before, &live, Origin::Server)
+}
+
+/// A change of a row that exists was accepted, and it did change something: the server can do it after all (rule R18).
+fn unlearn(draft: &mut Draft<'_>, entry: &Entry) -> Read<()> {
+    let settings = draft.settings();
+    let Some(row) = draft.row(&key_of(entry))?.filter(Row::is_live) else { return Ok(()) };
+    let same = compare(&entry.fields, &row.record, settings.rules(&entry.entity_type), settings) == Verdict::Accepted;
+    let known = draft.ledger().dropped.contains_key(&entry.entity_type);
+    if known && !same {
+        draft.edit_ledger(|ledger| {
+            let Some(dropped) = ledger.dropped.get_mut(&entry.entity_type) else { return };
+            match entry.op {
+                EntryOp::Update => dropped.updates = None,
+                EntryOp::Delete => dropped.deletes = None,
+                EntryOp::Create => {}
+            }
+        });
+    }
+    Ok(())
 }
 
 /// The batch did not take effect: its entries wait again, in their old places.

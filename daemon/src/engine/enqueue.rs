@@ -13,6 +13,7 @@ use super::fingerprint::value_hash;
 use super::rebase::{is_deleted, overlay};
 use super::settings::TypeRules;
 use super::view::Read;
+use super::without::Mutation;
 
 /// The longest request id that is taken, in bytes.
 const REQUEST_ID_BYTES: usize = 128;
@@ -99,8 +100,11 @@ fn enqueue_one(
         Ok(admitted) => admitted,
         Err(error) => return Ok(Err(error)),
     };
+    let id_is_minted = id.is_none();
     let id = id.unwrap_or(minted);
-    fields.shift_insert(0, "id".to_owned(), Value::String(id.clone()));
+    if !(id_is_minted && draft.settings().without.is(Mutation::MintedIdStaysHere)) {
+        fields.shift_insert(0, "id".to_owned(), Value::String(id.clone()));
+    }
     let key: Key = (place.entity_type.to_owned(), id);
     let before = draft.seen(&key)?;
     let base = draft.row(&key)?.filter(Row::is_live);
@@ -118,7 +122,6 @@ fn enqueue_one(
         warnings
             .push("the replica does not know this entity: whether the deletion takes effect is for the server to say".to_owned());
     }
-    warnings.extend(capability_warning(draft, place.entity_type, op, base.is_some()));
 
     let mergeable =
         live.last().is_some_and(|last| last.attempts == 0 && matches!(last.state, EntryState::Pending | EntryState::Blocked));
@@ -164,6 +167,7 @@ fn enqueue_one(
         Ok(bytes) => bytes,
         Err(error) => return Ok(Err(error)),
     };
+    warnings.extend(capability_warning(draft, place.entity_type, entry.op, base.is_some()));
     let entry = remember_request(Entry { bytes, ..entry }, request_id);
     draft.put_entry(entry.clone())?;
     let pushed = pushed_entry(&entry, warnings);

@@ -216,3 +216,7 @@ impl Link {
         LinkChange::Open(self.session)
     }
 }
+
+#[cfg(test)]
+#[path = "link_table.rs"]
+mod table;

@@ -1,6 +1,7 @@
 //! The durable state on maps: what tests and models hold in place of the store, and what the store must be equal to.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use aesync_protocol::Change;
 use aesync_protocol::response::EntryState;
@@ -49,7 +50,7 @@ impl Memory {
     }
 
     fn numbered(&self, epoch: EpochId, after: u64) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(move |((owner, number), _)| *owner == epoch && *number > after).map(|(_, entry)| entry)
+        self.entries.range((Bound::Excluded((epoch, after)), Bound::Included((epoch, u64::MAX)))).map(|(_, entry)| entry)
     }
 }
 
@@ -61,8 +62,9 @@ fn set_or_remove<T>(map: &mut ById<T>, key: (EpochId, String, String), value: Op
 }
 
 fn page<T: Clone>(map: &ById<T>, epoch: EpochId, entity_type: &str, after: &str, limit: usize) -> Vec<(String, T)> {
-    map.iter()
-        .filter(|((owner, kind, id), _)| *owner == epoch && kind == entity_type && id.as_str() > after)
+    let start = (epoch, entity_type.to_owned(), after.to_owned());
+    map.range((Bound::Excluded(start), Bound::Unbounded))
+        .take_while(|((owner, kind, _), _)| *owner == epoch && kind == entity_type)
         .map(|((_, _, id), value)| (id.clone(), value.clone()))
         .take(limit)
         .collect()
@@ -110,7 +112,7 @@ impl View for Memory {
     }
 
     fn changes(&self, epoch: EpochId, after: u64, limit: usize) -> Read<Vec<Change>> {
-        let kept = self.changes.iter().filter(|((owner, seq), _)| *owner == epoch && *seq > after);
+        let kept = self.changes.range((Bound::Excluded((epoch, after)), Bound::Included((epoch, u64::MAX))));
         Ok(kept.map(|(_, change)| change.clone()).take(limit).collect())
     }
 

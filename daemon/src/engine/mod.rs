@@ -36,6 +36,7 @@ pub mod status;
 pub mod transact;
 pub mod verdict;
 pub mod view;
+pub mod without;
 mod work;
 pub mod write_set;
 

@@ -16,6 +16,7 @@ use super::input::RequestId;
 use super::reconcile::id_hash;
 use super::settings::Settings;
 use super::transact::{Tally, TypeEnd};
+use super::without::Mutation;
 
 /// Types whose pulls would start within this many milliseconds of each other share a request; a type that is far behind would make
 /// the others come again in full.
@@ -107,6 +108,11 @@ impl Puller {
     /// Not even a full listing could be believed: the type is asked for again after a backoff, so that it heals with the server.
     pub fn doubt(&mut self, settings: &Settings, now: &Now, entity_type: &str) {
         let wait = self.doubts.entry(entity_type.to_owned()).or_default().fail(settings, now);
+        self.dirty.entry(entity_type.to_owned()).or_insert(now.mono + wait);
+    }
+
+    /// Something is expected to show: the type is asked for again after `wait`.
+    pub fn expect(&mut self, now: &Now, entity_type: &str, wait: Duration) {
         self.dirty.entry(entity_type.to_owned()).or_insert(now.mono + wait);
     }
 
@@ -242,8 +248,9 @@ impl Puller {
         types: &[String],
         full: bool,
     ) -> VecDeque<(Timestamp, Vec<String>)> {
+        let overlap_ms = if settings.without.is(Mutation::NoOverlap) { 0 } else { settings.overlap_ms };
         let since = |name: &String| match cursors.get(name).and_then(|cursor| cursor.high_water) {
-            Some(high_water) if !full => high_water.plus_millis(-settings.overlap_ms),
+            Some(high_water) if !full => high_water.plus_millis(-overlap_ms),
             _ => Timestamp::EPOCH,
         };
         let mut starts: Vec<(Timestamp, String)> = types.iter().map(|name| (since(name), name.clone())).collect();

@@ -123,6 +123,10 @@ impl Engine {
                     self.puller.want_listing(name);
                 }
             }
+            if end.unseen > 0 {
+                // What was accepted shows within the overlap, or is missed once more (rule R16).
+                self.puller.expect(now, name, Duration::from_millis(self.settings.overlap_ms.unsigned_abs()));
+            }
             self.invisible.insert(name.clone(), end.invisible);
             self.cursors.insert(name.clone(), end.cursor.clone());
         }

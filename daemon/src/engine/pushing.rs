@@ -13,6 +13,7 @@ use super::lane::Lane;
 use super::pusher::Setback;
 use super::status::Trouble;
 use super::transact::Step;
+use super::without::Mutation;
 use super::work::error_of;
 use super::{Effect, Engine, Now};
 
@@ -32,7 +33,11 @@ impl Engine {
     }
 
     pub(super) fn on_push_failed(&mut self, now: &Now, batch: &[Entry], failure: &Failure, out: &mut Vec<Effect>) {
-        let (action, fate) = classify(&failure.kind);
+        let without = self.settings.without;
+        let (action, mut fate) = classify(&failure.kind);
+        if without.is(Mutation::DoubtCountsAsRefusal) {
+            fate = Fate::Refused;
+        }
         let numbers: Vec<u64> = batch.iter().map(|entry| entry.number).collect();
         let setback = match action {
             Action::Isolate | Action::Split => Setback::Smaller,
@@ -52,7 +57,8 @@ impl Engine {
         self.on_failure(now, Trouble::Push, &action, failure, out);
         let status = if let FailureKind::Status { status, .. } = failure.kind { Some(status) } else { None };
         let error = EntryError { status, message: failure.detail.clone(), at: now.wall };
-        let refused_alone = matches!(action, Action::Isolate | Action::Split) && batch.len() == 1;
+        let alone = batch.len() == 1 || without.is(Mutation::CondemnedWithoutTrial);
+        let refused_alone = matches!(action, Action::Isolate | Action::Split) && alone;
         self.lane = Lane::Settling;
         if fate == Fate::InDoubt || refused_alone {
             for entry in batch {
@@ -72,6 +78,10 @@ impl Engine {
     }
 
     pub(super) fn on_taken(&mut self, batch: Vec<Entry>, scanned_to: Option<u64>, out: &mut Vec<Effect>) {
+        if !matches!(self.lane, Lane::Taking) {
+            // Somebody signed in meanwhile: what was taken for the token before is in doubt, and taken up again after that.
+            return;
+        }
         self.pusher.looked(!batch.is_empty(), scanned_to);
         if batch.is_empty() {
             self.lane = Lane::Idle;

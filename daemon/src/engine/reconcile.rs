@@ -10,6 +10,7 @@ use super::draft::{Draft, Key};
 use super::durable::{Cursor, Row};
 use super::transact::Done;
 use super::view::Read;
+use super::without::Mutation;
 
 /// Rows that one slice looks at.
 const SLICE: usize = 2_000;
@@ -59,8 +60,9 @@ pub fn settle(
     let mut await_second = false;
     let records = draft.ledger().records.get(entity_type).copied().unwrap_or(0);
     let gone = missing.len() as u64;
+    let no_brakes = settings.without.is(Mutation::NoBrakes);
     let cap = settings.brake_rows.max(records.saturating_mul(settings.brake_percent) / 100);
-    if gone > 0 && !accept && (listed == 0 || gone > cap) {
+    if gone > 0 && !accept && (listed == 0 || gone > cap) && !no_brakes {
         result.held = gone;
         // One broken answer must not ask a person until the next regular listing; a second one that says the same does.
         await_second = cursor.missing == 0;
@@ -69,7 +71,7 @@ pub fn settle(
             let key: Key = (entity_type.to_owned(), id.clone());
             let Some(row) = draft.row(&key)?.filter(Row::is_live) else { continue };
             let agreed = row.missing_since.is_some_and(|since| at.millis_since(since) >= settings.reconcile_agree_ms);
-            if agreed || accept {
+            if agreed || accept || no_brakes {
                 let before = draft.seen(&key)?;
                 draft.set_row(&key, Row { deleted_at: Some(at), ..row })?;
                 draft.settle(&key, before, &[], Origin::Server)?;
@@ -97,3 +99,7 @@ pub fn settle(
     draft.set_cursor(entity_type, cursor.clone());
     Ok(Done::Reconciled { entity_type: entity_type.to_owned(), result, await_second, cursor })
 }
+
+#[cfg(test)]
+#[path = "brakes_table.rs"]
+mod brakes_table;

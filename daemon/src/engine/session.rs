@@ -155,7 +155,9 @@ impl Engine {
                 if let Some(request) = self.lane.request() {
                     out.push(Effect::Abandon(request));
                 }
-                self.fail_waiting(&Error::new(ErrorCode::AuthRequired, "somebody else signed in meanwhile"), out);
+                let error = Error::new(ErrorCode::AuthRequired, "somebody else signed in meanwhile; nothing was enqueued")
+                    .hint("ask again if it is meant for the new identity");
+                self.fail_waiting(&error, out);
                 self.lane = Lane::Idle;
                 self.adopting = self.adopting.saturating_add(1);
                 self.transact(now, Step::Adopt { identity, log }, out);

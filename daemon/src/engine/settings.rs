@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::without::Without;
+
 /// Everything that can be tuned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -57,6 +59,8 @@ pub struct Settings {
     pub feed_retention_ms: i64,
     /// How many calls may wait for entries at once; then `busy`.
     pub max_waiters: usize,
+    /// The rule that is taken out, to show that the tests notice; none outside tests.
+    pub without: Without,
 }
 
 /// What is known of an entity type (rule R6).
@@ -133,6 +137,7 @@ impl Settings {
             brake_percent: 10,
             feed_retention_ms: 30 * 24 * 3600 * 1000,
             max_waiters: 10_000,
+            without: Without::default(),
         }
     }
 

