@@ -27,6 +27,9 @@ pub(crate) struct Args {
     /// The daemon's socket [default: what `aectl socket-path` prints]
     #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
     pub(crate) socket: Option<PathBuf>,
+    /// The daemon of this name, where there are several
+    #[arg(long, global = true, value_name = "NAME", help_heading = "Global options")]
+    pub(crate) instance: Option<String>,
     /// Print the daemon's result itself, as one JSON document (streams: one a line)
     #[arg(long, global = true, help_heading = "Global options")]
     pub(crate) json: bool,
@@ -99,6 +102,9 @@ pub(crate) enum Command {
     SocketPath,
     /// Print a completion script for a shell
     Completions(cmd::completions::Args),
+    /// Write the man pages of aectl
+    #[command(hide = true)]
+    Manual(cmd::manual::Args),
 }
 
 impl Args {

@@ -7,6 +7,7 @@ pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod login;
 mod logout;
+pub(crate) mod manual;
 mod metrics;
 pub(crate) mod outbox;
 mod pause;
@@ -34,7 +35,8 @@ use crate::output::Output;
 
 /// Runs a command.
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
-    let context = Context { output: Output::new(args.color), json: args.json, timeout: args.timeout, socket: args.socket };
+    let Args { socket, instance, json, timeout, .. } = args;
+    let context = Context { output: Output::new(args.color), json, timeout, socket, instance };
     match args.command {
         Command::Status(args) => status::run(&context, &args),
         Command::Watch(args) => watch::run(&context, args),
@@ -60,6 +62,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Metrics => metrics::run(&context),
         Command::SocketPath => socket_path::run(&context),
         Command::Completions(args) => completions::run(&context, &args),
+        Command::Manual(args) => manual::run(&args),
     }
 }
 

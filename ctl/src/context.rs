@@ -32,11 +32,13 @@ pub(crate) struct Context {
     pub(crate) timeout: Option<Duration>,
     /// `--socket`
     pub(crate) socket: Option<PathBuf>,
+    /// `--instance`
+    pub(crate) instance: Option<String>,
 }
 
 impl Context {
     pub(crate) fn socket_path(&self) -> Result<PathBuf, Failure> {
-        Ok(endpoint::locate(self.socket.as_deref(), None)?)
+        Ok(endpoint::locate(self.socket.as_deref(), self.instance.as_deref())?)
     }
 
     pub(crate) fn connect(&self) -> Result<Client, Failure> {

@@ -4,18 +4,19 @@ mod check;
 
 use std::path::PathBuf;
 
-use aesync_protocol::endpoint::{EndpointError, Scope};
+use aesync_protocol::endpoint::{DEFAULT_INSTANCE, EndpointError, Scope, check_instance};
 use clap::Parser;
 
 pub use self::check::check;
-use crate::config::{Config, ConfigError, Environment, Loaded};
+use crate::config::{Config, ConfigError, Environment, Installation, Loaded};
 use crate::service::log::check_filter;
 
 /// The exit code for a configuration that can't be used (`EX_CONFIG` of sysexits).
 pub const EXIT_CONFIGURATION: u8 = 78;
 
 const AFTER_HELP: &str = "\
-Without --config: /etc/aesyncd/aesyncd.toml for root and the service user, else $XDG_CONFIG_HOME/aesyncd/aesyncd.toml.
+Without --config: /etc/aesyncd/aesyncd.toml for root and the service user, else $XDG_CONFIG_HOME/aesyncd/aesyncd.toml;
+for an instance, NAME.toml in the same place.
 Every key can be overridden by the environment: AESYNC_SERVER__URL=... for server.url.
 
 Signals:     SIGTERM and SIGINT stop cleanly, what is queued stays queued; SIGHUP reloads the configuration.
@@ -34,6 +35,9 @@ pub struct Args {
     /// Where to keep what must survive a restart
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+    /// One of several daemons, with a configuration, a state and a socket of its own
+    #[arg(long, value_name = "NAME", value_parser = instance)]
+    pub instance: Option<String>,
     /// What to log, such as info or info,aesyncd::engine=debug
     #[arg(long, value_name = "FILTER", value_parser = filter)]
     pub log: Option<String>,
@@ -49,12 +53,18 @@ pub struct Args {
 }
 
 impl Args {
+    /// Which daemon this is.
+    #[must_use]
+    pub fn installation(&self, scope: Scope) -> Installation {
+        Installation { scope, instance: self.instance.clone().unwrap_or_else(|| DEFAULT_INSTANCE.to_owned()) }
+    }
+
     /// Reads the configuration, at the start and for every reload; `--state-dir` and `--log` go over it.
     ///
     /// # Errors
     /// [`ConfigError`]; the process then ends with [`EXIT_CONFIGURATION`].
     pub fn load(&self, environment: &Environment, scope: Scope) -> Result<Loaded, ConfigError> {
-        let mut loaded = Config::load(self.config.as_deref(), environment, scope)?;
+        let mut loaded = Config::load(self.config.as_deref(), environment, &self.installation(scope))?;
         if let Some(dir) = &self.state_dir {
             loaded.config.state.dir = Some(dir.clone());
         }
@@ -64,13 +74,17 @@ impl Args {
         Ok(loaded)
     }
 
-    /// The socket to bind to: `--socket`, else `AESYNC_SOCKET`, else `ipc.socket`, else the scope's own.
+    /// The socket to bind to: `--socket`, else `AESYNC_SOCKET`, else `ipc.socket`, else the installation's own.
     ///
     /// # Errors
     /// For a path that no socket can have, and for a user without a runtime directory.
     pub fn socket_path(&self, config: &Config, environment: &Environment, scope: Scope) -> Result<PathBuf, EndpointError> {
-        config.socket_path(self.socket.as_deref(), environment, scope)
+        config.socket_path(self.socket.as_deref(), environment, &self.installation(scope))
     }
+}
+
+fn instance(text: &str) -> Result<String, String> {
+    check_instance(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 
 fn filter(text: &str) -> Result<String, String> {
@@ -97,6 +111,7 @@ mod tests {
             (&["--config"], "--config"),
             (&["--state-dir", ""], "--state-dir"),
             (&["--log", "inof"], "did you mean info?"),
+            (&["--instance", "../x"], "can't be the name of an instance"),
         ] {
             let error = Args::try_parse_from(std::iter::once(&"aesyncd").chain(arguments)).expect_err(part);
             assert_eq!(error.exit_code(), 2, "{error}");
@@ -120,7 +135,7 @@ mod tests {
         ] {
             let args = Args::parse_from([&["aesyncd", "--config", file], arguments].concat());
             let config = args.load(&environment, Scope::System).expect("valid").config;
-            assert_eq!(config.state_dir(&environment, Scope::System), Ok(PathBuf::from(state)));
+            assert_eq!(config.state_dir(&environment, &Scope::System.into()), Ok(PathBuf::from(state)));
             assert_eq!(config.log.filter, filter);
             assert_eq!(args.socket_path(&config, &environment, Scope::System), Ok(PathBuf::from(socket)));
         }

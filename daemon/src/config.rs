@@ -20,13 +20,12 @@ mod value;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use aesync_protocol::endpoint::Scope;
 use serde::Serialize;
 
 use self::draft::Draft;
 pub use self::environment::Environment;
 pub use self::error::{ConfigError, Place, Problem};
-pub use self::place::{NoStateDir, SERVICE_USER, default_file, scope_of_this_process};
+pub use self::place::{Installation, NoStateDir, SERVICE_USER, default_file, make_user_directories, scope_of_this_process};
 pub use self::sections::{
     AccessConfig, AuthConfig, Config, IpcConfig, LogConfig, LogFormat, ReplicaConfig, ServerConfig, StateConfig, SyncConfig,
     TuningConfig,
@@ -66,16 +65,16 @@ pub struct Changes {
 }
 
 impl Config {
-    /// Reads the configuration: `file` (`--config`), else the scope's default file if it is there, and over it the variables
+    /// Reads the configuration: `file` (`--config`), else the installation's default file if it is there, and over it the variables
     /// `AESYNC_SECTION__KEY`.
     ///
     /// # Errors
     /// When the file can't be read, and with all problems at once when something in it or in the variables can't be.
-    pub fn load(file: Option<&Path>, environment: &Environment, scope: Scope) -> Result<Loaded, ConfigError> {
+    pub fn load(file: Option<&Path>, environment: &Environment, installation: &Installation) -> Result<Loaded, ConfigError> {
         let mut draft = Draft::default();
         let file = match file {
             Some(path) => Some((path.to_owned(), read(path).map_err(|source| unreadable(path, source))?)),
-            None => default_file(environment, scope).map(read_if_there).transpose()?.flatten(),
+            None => default_file(environment, installation).map(read_if_there).transpose()?.flatten(),
         };
         if let Some((path, text)) = &file {
             draft.file(path, text);

@@ -24,18 +24,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use config::Config;
-use driver::{Control, Driver, DriverError, Parts, Reload};
-use server::{Rest, RestOptions, ServerUrl};
+use driver::{Control, Driver, DriverError, Parts, Reload, Saved, Upstream};
 use store::Store;
-
-/// How long the loop may take to show that it turns.
-const ALIVE_WITHIN: Duration = Duration::from_secs(10);
 
 /// The size of the store's files from which on they are rewritten when they hold less than half of it, in bytes.
 const REWRITE_FLOOR: u64 = 64 * 1024 * 1024;
-
-/// Rows of a pull that are written at a time.
-const PAGE_ROWS: usize = 150;
 
 /// Why the daemon could not start.
 #[derive(Debug, thiserror::Error)]
@@ -115,11 +108,16 @@ impl Daemon {
     /// # Errors
     /// When the state directory, the socket or what the configuration names can't be used.
     pub async fn start(config: Config, options: StartOptions) -> Result<Self, StartError> {
-        let (server, rest) = connect_options(&config)?;
+        // Before anything is opened: what is wrong with the configuration is said first.
+        let configured = Upstream::at_start(&config, None).map_err(StartError::Config)?;
         let dir = options.state_dir.clone();
         let store_options = store_options(&config);
         let opened = tokio::task::spawn_blocking(move || Store::open(&dir, store_options)).await;
         let (store, findings) = opened.map_err(|_| StartError::Opening)??;
+        let upstream = match configured {
+            Some(upstream) => Some(upstream),
+            None => Upstream::at_start(&config, remembered_server(&options.state_dir)).map_err(StartError::Config)?,
+        };
 
         let mut bind = ipc::BindOptions::new(&options.socket);
         #[cfg(unix)]
@@ -143,8 +141,7 @@ impl Daemon {
             log_filter: options.log_filter,
             store,
             findings,
-            server,
-            rest,
+            upstream,
             stop: Arc::clone(&stop),
         };
         let (driver, handles) = Driver::new(parts, &options.state_dir)?;
@@ -165,11 +162,11 @@ impl Daemon {
         self.status.clone()
     }
 
-    /// Whether the loop turns: what the watchdog is fed by.
-    pub async fn is_alive(&self) -> bool {
+    /// Whether the loop takes a message and answers it, `within` that time: what the watchdog is fed by.
+    pub async fn is_alive(&self, within: Duration) -> bool {
         let (answer, answered) = oneshot::channel();
         let asked = async { self.controls.send(Control::Alive(answer)).await.is_ok() && answered.await.is_ok() };
-        tokio::time::timeout(ALIVE_WITHIN, asked).await.unwrap_or(false)
+        tokio::time::timeout(within, asked).await.unwrap_or(false)
     }
 
     /// Reads the configuration again.
@@ -206,19 +203,12 @@ impl Daemon {
     }
 }
 
-/// What the server is reached by; nothing while no server is configured.
-fn connect_options(config: &Config) -> Result<(Option<ServerUrl>, Option<Rest>), StartError> {
-    let Some(url) = &config.server.url else { return Ok((None, None)) };
-    let server = ServerUrl::parse(url).map_err(|error| StartError::Config(format!("server.url: {error}")))?;
-    let mut options = RestOptions::new(server.clone());
-    options.ca_file.clone_from(&config.server.ca_file);
-    options.secret_fields.clone_from(&config.replica.secret_fields);
-    options.timeouts.request = config.tuning.request_timeout;
-    // A page is one write set: of this size, what an application pushes meanwhile waits for some milliseconds only.
-    options.limits.page_rows = PAGE_ROWS;
-    options.timeouts.pull_headers = config.tuning.request_timeout;
-    let rest = Rest::new(options).map_err(|error| StartError::Config(format!("server: {error}")))?;
-    Ok((Some(server), Some(rest)))
+/// The server of the last sign-in. One that can't be read is as good as none: somebody has to sign in again, and is told why.
+fn remembered_server(state_dir: &Path) -> Option<server::ServerUrl> {
+    Saved::new(state_dir).server().unwrap_or_else(|problem| {
+        tracing::warn!("{problem}");
+        None
+    })
 }
 
 /// How the store is opened.

@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aesync_protocol::endpoint::Scope;
 use aesyncd::args::{Args, EXIT_CONFIGURATION, check};
-use aesyncd::config::{Config, Environment, Loaded, scope_of_this_process};
+use aesyncd::config::{Config, Environment, Loaded, make_user_directories, scope_of_this_process};
 use aesyncd::service::log::Log;
-
-use aesyncd::service::{Signal, Signals, activation, notify};
+use aesyncd::service::{Signal, Signals, activation, headline, notify, turned};
 use aesyncd::transfer::{Counts, export, import};
 use aesyncd::{Daemon, StartError, StartOptions};
 use anyhow::Context as _;
@@ -16,6 +16,8 @@ use clap::Parser as _;
 
 /// Threads that serve local applications; the store, the session and the loop have their own.
 const WORKERS: usize = 2;
+/// How long the loop may take to show that it turns. Signals wait as long.
+const ALIVE_WITHIN: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -48,7 +50,7 @@ fn main() -> ExitCode {
 /// `--export` and `--import`.
 fn transfer(args: &Args, environment: &Environment, scope: Scope, config: &Config) -> anyhow::Result<()> {
     use std::io::Write as _;
-    let dir = config.state_dir(environment, scope)?;
+    let dir = config.state_dir(environment, &args.installation(scope))?;
     let options = aesyncd::store_options(config);
     let (what, counts, file) = match (&args.export, &args.import) {
         (Some(file), _) => ("exported to", export(&dir, options, file)?, file),
@@ -67,10 +69,15 @@ async fn serve(args: Args, environment: Environment, scope: Scope, loaded: Loade
         tracing::warn!("{warning}");
     }
     let mut signals = Signals::listen().context("listening for signals")?;
-    let state_dir = config.state_dir(&environment, scope)?;
+    let installation = args.installation(scope);
+    let state_dir = config.state_dir(&environment, &installation)?;
     let socket = args.socket_path(&config, &environment, scope)?;
     tracing::info!(version = env!("CARGO_PKG_VERSION"), state = %state_dir.display(), socket = %socket.display(), configuration = ?file, "starting");
+    if scope == Scope::User {
+        make_user_directories(&environment, &state_dir, &socket)?;
+    }
     let mut options = StartOptions::new(state_dir, socket);
+    options.instance = installation.instance;
     #[cfg(unix)]
     {
         options.inherited = activation::inherited_socket().context("taking over the socket that systemd opened")?;
@@ -96,18 +103,17 @@ async fn serve(args: Args, environment: Environment, scope: Scope, loaded: Loade
 async fn attend(daemon: &mut Daemon, signals: &mut Signals) {
     let mut statuses = daemon.status();
     let mut watchdog = notify::watchdog_interval().map(tokio::time::interval);
-    let mut said = None;
+    let (mut said, mut milestone) = (None, None);
     loop {
         let status = Arc::clone(&statuses.borrow_and_update());
-        let line = match status.reason {
-            Some(reason) => {
-                format!("{} ({})", status.status, serde_json::to_value(reason).unwrap_or_default().as_str().unwrap_or_default())
-            }
-            None => status.status.to_string(),
-        };
+        let line = headline(&status);
         if said.as_ref() != Some(&line) {
             notify::status(&line);
             said = Some(line);
+        }
+        if let Some(line) = turned(milestone.as_deref(), &status) {
+            tracing::info!("{line}");
+            milestone = Some(status);
         }
         tokio::select! {
             signal = signals.next() => match signal {
@@ -121,7 +127,7 @@ async fn attend(daemon: &mut Daemon, signals: &mut Signals) {
             },
             changed = statuses.changed() => if changed.is_err() { return },
             () = daemon.stopped() => return,
-            () = tick(&mut watchdog) => if daemon.is_alive().await { notify::alive() },
+            () = tick(&mut watchdog) => if daemon.is_alive(ALIVE_WITHIN).await { notify::alive() },
         }
     }
 }

@@ -1,8 +1,10 @@
 //! What the daemon owes to the system that runs it, and what it gets from there.
 
 pub mod activation;
+mod headline;
 pub mod log;
 pub mod notify;
 mod signals;
 
+pub use self::headline::{headline, turned};
 pub use self::signals::{Signal, Signals};

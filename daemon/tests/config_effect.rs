@@ -62,7 +62,7 @@ fn parsed(text: &str) -> Config {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("aesyncd.toml");
     std::fs::write(&path, text).expect("writable");
-    Config::load(Some(&path), &Environment::default(), Scope::System).unwrap_or_else(|error| panic!("{error}")).config
+    Config::load(Some(&path), &Environment::default(), &Scope::System.into()).unwrap_or_else(|error| panic!("{error}")).config
 }
 
 fn pointer(key: &str) -> String {

@@ -11,7 +11,7 @@ fn refused(text: &str, variables: &[(&str, &str)]) -> String {
     let path = dir.path().join("aesyncd.toml");
     std::fs::write(&path, text).expect("writable");
     let environment = variables.iter().copied().collect();
-    let error = Config::load(Some(&path), &environment, Scope::System).expect_err(text);
+    let error = Config::load(Some(&path), &environment, &Scope::System.into()).expect_err(text);
     error.to_string().replace(&path.display().to_string(), "aesyncd.toml")
 }
 
@@ -163,7 +163,7 @@ fn a_variable_that_is_no_utf_8_is_refused() {
     use std::os::unix::ffi::OsStringExt as _;
     let value = std::ffi::OsString::from_vec(vec![0xff]);
     let environment: Environment = [("AESYNC_SERVER__URL", value)].into_iter().collect();
-    let error = Config::load(None, &environment, Scope::User).expect_err("refused").to_string();
+    let error = Config::load(None, &environment, &Scope::User.into()).expect_err("refused").to_string();
     assert!(error.starts_with("AESYNC_SERVER__URL: server.url: ") && error.contains("UTF-8"), "{error}");
 }
 
@@ -172,7 +172,7 @@ fn a_file_that_can_not_be_read_is_named_with_the_reason() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("aesyncd.toml");
     let refused = |part: &str| {
-        let error = Config::load(Some(&path), &Environment::default(), Scope::System).expect_err(part);
+        let error = Config::load(Some(&path), &Environment::default(), &Scope::System.into()).expect_err(part);
         assert!(matches!(error, ConfigError::Read { .. }), "{error}");
         let message = error.to_string();
         assert!(message.contains(&path.display().to_string()) && message.contains(part), "{message}");

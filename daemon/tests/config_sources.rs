@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use aesync_protocol::endpoint::Scope;
-use aesyncd::config::{Config, Environment, Loaded, LogFormat};
+use aesyncd::config::{Config, Environment, Installation, Loaded, LogFormat, default_file, make_user_directories};
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     variables.iter().copied().collect()
@@ -16,7 +16,8 @@ fn load(text: &str, variables: &[(&str, &str)]) -> Loaded {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("aesyncd.toml");
     std::fs::write(&path, text).expect("writable");
-    let mut loaded = Config::load(Some(&path), &environment(variables), Scope::System).unwrap_or_else(|error| panic!("{error}"));
+    let mut loaded =
+        Config::load(Some(&path), &environment(variables), &Scope::System.into()).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(loaded.file.take(), Some(path));
     loaded
 }
@@ -90,7 +91,7 @@ fn relative_paths_count_from_the_files_directory_and_in_variables_from_the_worki
     let path = dir.path().join("aesyncd.toml");
     std::fs::write(&path, "[state]\ndir = 'state'\n[server]\nca_file = '/ca.pem'\n").expect("writable");
     let variables = environment(&[("AESYNC_IPC__SOCKET", "s.sock")]);
-    let config = Config::load(Some(&path), &variables, Scope::User).expect("valid").config;
+    let config = Config::load(Some(&path), &variables, &Scope::User.into()).expect("valid").config;
     assert_eq!(config.state.dir, Some(dir.path().join("state")));
     assert_eq!(config.server.ca_file, Some(PathBuf::from("/ca.pem")));
     assert_eq!(config.ipc.socket, Some(PathBuf::from("s.sock")));
@@ -100,13 +101,13 @@ fn relative_paths_count_from_the_files_directory_and_in_variables_from_the_worki
 fn a_users_default_file_is_read_when_it_is_there() {
     let home = tempfile::tempdir().expect("a directory");
     let variables = environment(&[("HOME", home.path().to_str().expect("UTF-8"))]);
-    let without = Config::load(None, &variables, Scope::User).expect("defaults");
+    let without = Config::load(None, &variables, &Scope::User.into()).expect("defaults");
     assert_eq!(without, Loaded { config: Config::default(), file: None, warnings: Vec::new() });
 
     let path = home.path().join(".config/aesyncd/aesyncd.toml");
     std::fs::create_dir_all(path.parent().expect("a directory")).expect("writable");
     std::fs::write(&path, "[sync]\ninterval = '1h'").expect("writable");
-    let with = Config::load(None, &variables, Scope::User).expect("valid");
+    let with = Config::load(None, &variables, &Scope::User.into()).expect("valid");
     assert_eq!(with.file, Some(path));
     assert_eq!(with.config.sync.interval, Duration::from_secs(3600));
 }
@@ -116,17 +117,18 @@ fn a_default_file_that_is_there_and_can_not_be_read_is_an_error() {
     let home = tempfile::tempdir().expect("a directory");
     let config_home = home.path().to_str().expect("UTF-8");
     std::fs::create_dir_all(home.path().join("aesyncd/aesyncd.toml")).expect("writable");
-    let error = Config::load(None, &environment(&[("XDG_CONFIG_HOME", config_home)]), Scope::User).expect_err("a directory");
+    let error =
+        Config::load(None, &environment(&[("XDG_CONFIG_HOME", config_home)]), &Scope::User.into()).expect_err("a directory");
     assert!(error.to_string().contains("aesyncd.toml"), "{error}");
 }
 
 #[test]
 fn the_state_directory_is_the_configured_one_then_systemds_then_the_scopes_own() {
     let all = [("STATE_DIRECTORY", "/var/lib/a:/var/lib/b"), ("XDG_STATE_HOME", "/x"), ("HOME", "/h")];
-    let chosen = |configured: Option<&str>, variables: &[(&str, &str)], scope| {
+    let chosen = |configured: Option<&str>, variables: &[(&str, &str)], scope: Scope| {
         let mut config = Config::default();
         config.state.dir = configured.map(PathBuf::from);
-        config.state_dir(&environment(variables), scope).ok()
+        config.state_dir(&environment(variables), &scope.into()).ok()
     };
     for (configured, variables, scope, expected) in [
         (Some("/c"), &all[..], Scope::System, Some("/c")),
@@ -146,8 +148,8 @@ fn the_socket_is_the_options_then_the_variables_then_the_configured_one_then_the
     config.ipc.socket = Some(PathBuf::from("/c"));
     let with = environment(&[("AESYNC_SOCKET", "/v"), ("XDG_RUNTIME_DIR", "/run/user/7")]);
     let without = environment(&[("XDG_RUNTIME_DIR", "/run/user/7")]);
-    let path = |config: &Config, option: Option<&str>, environment: &Environment, scope| {
-        config.socket_path(option.map(Path::new), environment, scope).expect("a path")
+    let path = |config: &Config, option: Option<&str>, environment: &Environment, scope: Scope| {
+        config.socket_path(option.map(Path::new), environment, &scope.into()).expect("a path")
     };
     assert_eq!(path(&config, Some("/o"), &with, Scope::System), Path::new("/o"));
     assert_eq!(path(&config, None, &with, Scope::System), Path::new("/v"));
@@ -194,4 +196,56 @@ fn a_secret_that_everybody_may_read_gives_a_warning_with_the_command_that_helps(
             assert!(warnings.iter().all(|warning| warning.contains(&format!("chmod o= {name}"))), "{warnings:?}");
         }
     }
+}
+
+#[test]
+fn an_instance_has_its_own_configuration_state_and_socket() {
+    let home = tempfile::tempdir().expect("a directory");
+    let variables = environment(&[
+        ("XDG_CONFIG_HOME", home.path().to_str().expect("UTF-8")),
+        ("XDG_STATE_HOME", "/x"),
+        ("XDG_RUNTIME_DIR", "/run/user/7"),
+    ]);
+    std::fs::create_dir(home.path().join("aesyncd")).expect("writable");
+    for (name, interval) in [("aesyncd", "1h"), ("shop", "2h")] {
+        let path = home.path().join("aesyncd").join(format!("{name}.toml"));
+        std::fs::write(path, format!("[sync]\ninterval = '{interval}'")).expect("writable");
+    }
+    for (instance, hours, state, socket) in [
+        ("default", 1, "/x/aesyncd", "/run/user/7/aesyncd/aesyncd.sock"),
+        ("shop", 2, "/x/aesyncd/instances/shop", "/run/user/7/aesyncd/shop.sock"),
+    ] {
+        let installation = Installation { scope: Scope::User, instance: instance.to_owned() };
+        let config = Config::load(None, &variables, &installation).expect("valid").config;
+        assert_eq!(config.sync.interval, Duration::from_secs(hours * 3600));
+        assert_eq!(config.state_dir(&variables, &installation), Ok(PathBuf::from(state)));
+        if cfg!(unix) {
+            assert_eq!(config.socket_path(None, &variables, &installation), Ok(PathBuf::from(socket)));
+        }
+    }
+    let system = Installation { scope: Scope::System, instance: "shop".to_owned() };
+    assert_eq!(Config::default().state_dir(&variables, &system), Ok(PathBuf::from("/var/lib/aesyncd/instances/shop")));
+    assert_eq!(default_file(&variables, &system), Some(PathBuf::from("/etc/aesyncd/shop.toml")));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_users_own_directories_are_made_for_the_user_alone_and_chosen_ones_are_not_made() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = tempfile::tempdir().expect("a directory");
+    let at = |path: &str| home.path().join(path);
+    let text = |path: &str| at(path).to_str().expect("UTF-8").to_owned();
+    let variables: Environment = [("HOME", text("")), ("XDG_RUNTIME_DIR", text("run"))].into_iter().collect();
+    let (state, socket) = (at(".local/state/aesyncd/instances/shop"), at("run/aesyncd/shop.sock"));
+    make_user_directories(&variables, &state, &socket).expect("made");
+    for made in [".local/state/aesyncd/instances", "run/aesyncd"] {
+        assert_eq!(at(made).metadata().expect(made).permissions().mode() & 0o777, 0o700, "{made}");
+    }
+    assert!(!state.exists(), "the store makes its own");
+    make_user_directories(&variables, &at("chosen/state"), &at("elsewhere/s.sock")).expect("nothing to do");
+    assert!(!at("chosen").exists() && !at("elsewhere").exists());
+    std::fs::write(at("file"), "").expect("writable");
+    let variables: Environment = [("XDG_STATE_HOME", text("file"))].into_iter().collect();
+    let error = make_user_directories(&variables, &at("file/aesyncd"), &socket).expect_err("a file is in the way");
+    assert!(error.to_string().contains(&text("file")), "{error}");
 }

@@ -37,7 +37,7 @@ fn with_password(password: &str) -> Scene {
 }
 
 fn login(password: &str) -> AuthLogin {
-    AuthLogin { email: "ada@example.com".to_owned(), password: password.to_owned() }
+    AuthLogin { email: "ada@example.com".to_owned(), password: password.to_owned(), server: None }
 }
 
 fn set_token(token: String) -> AuthSetToken {
@@ -152,7 +152,7 @@ async fn a_token_for_another_tenant_than_the_configured_one_leaves_the_sign_in_a
     let error = try_call(&daemon, set_token(scene.world.token(&other))).await.expect_err("another tenant's");
     assert_eq!(code(&error), "misconfigured");
     assert!(error.message.contains(&other) && error.message.contains(&scene.tenant), "{error:?}");
-    let bob = AuthLogin { email: "bob@example.com".to_owned(), password: "battery staple".to_owned() };
+    let bob = AuthLogin { email: "bob@example.com".to_owned(), password: "battery staple".to_owned(), server: None };
     assert_eq!(code(&try_call(&daemon, bob).await.expect_err("another tenant's")), "misconfigured");
     let asked = AuthSetToken { token: scene.world.token(&scene.tenant), tenant_id: Some(other.clone()) };
     assert_eq!(code(&try_call(&daemon, asked).await.expect_err("not what was meant")), "misconfigured");

@@ -136,18 +136,6 @@ async fn an_address_where_nobody_listens_is_retried() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_daemon_without_any_server_says_so_and_answers() {
-    let mut scene = Scene::hurried();
-    scene.config.server.url = None;
-    let daemon = scene.start().await;
-    let status = status_where(&daemon, "misconfigured", |status| status.reason == Some(OfflineReason::Misconfigured)).await;
-    assert!(status.attention.iter().any(|attention| attention.message.contains("server.url")), "{status:#?}");
-    let login = aesync_protocol::request::AuthLogin { email: "a@example.com".to_owned(), password: "p".to_owned() };
-    assert_eq!(code(&try_call(&daemon, login).await.expect_err("nowhere to")), "misconfigured");
-    daemon.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_daemon_on_the_same_state_or_socket_is_refused_and_the_first_one_goes_on() {
     let scene = Scene::hurried();
     let daemon = scene.start().await;

@@ -116,6 +116,7 @@ fn the_log_has_the_journals_form_exactly_when_stderr_is_the_journal() {
     if is_child() {
         log::Log::start(&LogConfig::default()).expect("a log");
         tracing::info!("hello");
+        tracing_log::log::warn!(target: "sled::pagecache", "what another crate logs");
         return;
     }
     let dir = tempfile::tempdir().expect("a directory");
@@ -132,5 +133,6 @@ fn the_log_has_the_journals_form_exactly_when_stderr_is_the_journal() {
         let text = std::fs::read_to_string(&path).expect("readable");
         assert!(text.contains("hello"), "{text}");
         assert_eq!(text.starts_with("<6>service_environment: hello"), is_the_journal, "{text}");
+        assert_eq!(text.contains("<4>sled::pagecache: what another crate logs"), is_the_journal, "{text}");
     }
 }

@@ -164,6 +164,14 @@ fn file_name(instance: &str) -> String {
     if instance == DEFAULT_INSTANCE { "aesyncd.sock".to_owned() } else { format!("{instance}.sock") }
 }
 
+/// Whether this can be the name of an instance.
+///
+/// # Errors
+/// [`EndpointError::BadInstance`] says what is allowed.
+pub fn check_instance(name: &str) -> Result<(), EndpointError> {
+    checked_instance(Some(name)).map(|_| ())
+}
+
 fn checked_instance(instance: Option<&str>) -> Result<&str, EndpointError> {
     let name = instance.unwrap_or(DEFAULT_INSTANCE);
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';

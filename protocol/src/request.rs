@@ -397,11 +397,14 @@ pub struct AuthLogin {
     pub email: String,
     /// The password.
     pub password: String,
+    /// The server to sign in at, an http or https URL; where absent, the one that the daemon knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
 }
 
 impl std::fmt::Debug for AuthLogin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AuthLogin").field("email", &self.email).finish_non_exhaustive()
+        f.debug_struct("AuthLogin").field("email", &self.email).field("server", &self.server).finish_non_exhaustive()
     }
 }
 

@@ -16,6 +16,15 @@ fn the_password_comes_from_stdin_when_that_is_no_terminal() {
 }
 
 #[test]
+fn a_server_that_is_named_goes_along() {
+    let daemon = daemon();
+    let args = ["login", "--server", "https://ae.example.com", "--email", "me@example.com"];
+    assert_eq!(daemon.run_with(&args, "hunter2\n").ok(), "Signed in to tenant 7f3a.\n");
+    let params = json!({"email": "me@example.com", "password": "hunter2", "server": "https://ae.example.com"});
+    assert_eq!(daemon.requests(), [("auth.login".to_owned(), params)]);
+}
+
+#[test]
 fn a_login_needs_an_address_and_a_password() {
     let daemon = daemon();
     for (args, stdin) in

@@ -46,7 +46,8 @@ fn report(args: &Args, environment: &Environment, scope: Scope) -> Report {
     };
     let Loaded { config, file, mut warnings } = loaded;
     let mut errors = Vec::new();
-    let (socket, state) = (args.socket_path(&config, environment, scope), config.state_dir(environment, scope));
+    let (socket, state) =
+        (args.socket_path(&config, environment, scope), config.state_dir(environment, &args.installation(scope)));
     errors.extend(socket.as_ref().err().map(ToString::to_string));
     errors.extend(state.as_ref().err().map(ToString::to_string));
     errors.extend(sign_in_problems(&config));
@@ -54,7 +55,9 @@ fn report(args: &Args, environment: &Environment, scope: Scope) -> Report {
         Ok(None) => {}
         Ok(Some(error)) => errors.push(error),
         Err(NoServer) => {
-            warnings.push("server.url is not set: the daemon starts, but it can't sync; set it in the configuration".to_owned());
+            warnings.push(
+                "server.url is not set: the daemon syncs only once somebody has named a server with `aectl login`".to_owned(),
+            );
         }
     }
     let shown = |path: Option<&Path>, none: &str| path.map_or_else(|| none.to_owned(), |path| path.display().to_string());

@@ -131,7 +131,7 @@ pub struct StateConfig {
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LogConfig {
-    /// What is logged, as tracing's `EnvFilter` reads it: `info`, or `info,aesyncd::engine=debug`.
+    /// What is logged, a level, for all or for a part by its path: `info`, or `info,aesyncd::engine=debug`.
     pub filter: String,
     /// How a line looks.
     pub format: LogFormat,

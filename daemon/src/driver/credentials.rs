@@ -1,19 +1,18 @@
 //! Tokens and passwords: where they come from, and where they are kept (rules R40, R41). They never enter the engine.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use aesync_protocol::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::saved::Saved;
 use crate::config::AuthConfig;
 use crate::engine::input::TokenFacts;
-use crate::server::Credentials;
 use crate::server::token::{self, Claims, MAX_TOKEN_BYTES};
+use crate::server::{Credentials, ServerUrl};
 
-/// The file in the state directory that keeps a token from `auth.login` or `auth.setToken`.
-const SAVED: &str = "token";
 /// The name of the systemd credential.
 const CREDENTIAL: &str = "aesyncd.token";
 
@@ -26,7 +25,7 @@ pub(super) struct Token {
 
 /// Why a secret could not be read or kept.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum SecretError {
+pub(crate) enum SecretError {
     /// The file.
     #[error("{doing} {}: {source}; check that the file is there and that the daemon's user may use it", path.display())]
     File {
@@ -51,7 +50,7 @@ pub(super) enum SecretError {
 #[derive(Debug)]
 pub(super) struct Keyring {
     config: AuthConfig,
-    state_dir: PathBuf,
+    saved: Saved,
     /// From `auth.login`, until the daemon stops: never written to disk.
     remembered: Option<Credentials>,
 }
@@ -64,9 +63,10 @@ impl Token {
         Ok(Self { secret, claims })
     }
 
-    /// What the engine may know of it.
-    pub(super) fn facts(&self) -> TokenFacts {
+    /// What the engine may know of it; `server` says where it is from, if that is not the server in force.
+    pub(super) fn facts(&self, server: Option<&ServerUrl>) -> TokenFacts {
         TokenFacts {
+            server: server.map(|server| server.as_str().to_owned()),
             tenant: self.claims.tenant.clone(),
             user: self.claims.user.clone(),
             expires_at: self.claims.expires_at,
@@ -77,7 +77,7 @@ impl Token {
 
 impl Keyring {
     pub(super) fn new(config: AuthConfig, state_dir: &Path) -> Self {
-        Self { config, state_dir: state_dir.to_owned(), remembered: None }
+        Self { config, saved: Saved::new(state_dir), remembered: None }
     }
 
     /// Other sources apply from now on.
@@ -85,11 +85,15 @@ impl Keyring {
         self.config = config;
     }
 
-    /// The token to start with: of those that are there, the one that lasts longest. What could not be read is reported beside it.
-    pub(super) fn token(&self) -> (Option<Token>, Vec<SecretError>) {
+    /// The token for `server`: of those that are there, the one that lasts longest. What could not be read is reported beside it.
+    pub(super) fn token(&self, server: Option<&ServerUrl>) -> (Option<Token>, Vec<SecretError>) {
         let mut problems = Vec::new();
         let mut best: Option<Token> = None;
-        for path in self.files() {
+        let saved = self.saved.token_for(server).unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
+        for path in self.configured_files().into_iter().chain(saved) {
             match read_token(&path) {
                 Ok(Some(found)) => {
                     // The first of equals: what is configured counts before what was saved.
@@ -104,14 +108,10 @@ impl Keyring {
         (best, problems)
     }
 
-    /// The files in which a token may be, the configured ones first.
-    fn files(&self) -> Vec<PathBuf> {
+    /// The files in which an administrator may have put a token.
+    fn configured_files(&self) -> Vec<PathBuf> {
         let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| PathBuf::from(dir).join(CREDENTIAL));
-        self.config.token_file.clone().into_iter().chain(credential).chain([self.saved_path()]).collect()
-    }
-
-    fn saved_path(&self) -> PathBuf {
-        self.state_dir.join(SAVED)
+        self.config.token_file.clone().into_iter().chain(credential).collect()
     }
 
     /// Whether a token can be had without a person.
@@ -141,26 +141,15 @@ impl Keyring {
         self.remembered = Some(credentials);
     }
 
-    /// Keeps a token for the next start, readable by the daemon alone.
-    pub(super) fn save(&self, token: &SecretString) -> Result<(), SecretError> {
-        let path = self.saved_path();
-        write_private(&path, token.expose_secret().as_bytes()).map_err(|source| SecretError::File {
-            doing: "keeping the token in",
-            path,
-            source,
-        })
+    /// Keeps a token of `server` for the next start.
+    pub(super) fn save(&self, server: &ServerUrl, token: &SecretString) -> Result<(), SecretError> {
+        self.saved.keep(server, token)
     }
 
     /// Forgets everything that was not configured.
     pub(super) fn forget(&mut self) -> Result<(), SecretError> {
         self.remembered = None;
-        let path = self.saved_path();
-        match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(SecretError::File { doing: "removing the token from", path, source })
-            }
-            _ => Ok(()),
-        }
+        self.saved.forget_token()
     }
 }
 
@@ -183,17 +172,4 @@ fn read_secret(path: &Path) -> io::Result<SecretString> {
     let mut text = String::new();
     fs::File::open(path)?.take(MAX_TOKEN_BYTES as u64 + 1).read_to_string(&mut text)?;
     Ok(SecretString::from(text))
-}
-
-/// Writes beside the file and renames: whoever reads it finds the old or the new one, never a part.
-fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&temporary)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use aesync_protocol::{Status, StatusWord};
+use aesync_protocol::status::OfflineReason;
+use aesync_protocol::{Status, StatusWord, Timestamp};
 
 use crate::store::{Figures, Sizes};
 
@@ -13,6 +14,17 @@ pub(super) fn text(status: &Status, subscribers: usize, unknown_events: u64) -> 
     gauge(&mut out, "aesync_status", "1 for the present state of the indicator.", |line| {
         for word in [StatusWord::Synced, StatusWord::Syncing, StatusWord::Pending, StatusWord::Offline] {
             line(&format!("{{status=\"{word}\"}}"), u64::from(status.status == word));
+        }
+    });
+    gauge(&mut out, "aesync_offline", "1 for the reason of being offline; 0 for all while online.", |line| {
+        for (name, reason) in [
+            ("unreachable", OfflineReason::Unreachable),
+            ("signed_out", OfflineReason::SignedOut),
+            ("auth_required", OfflineReason::AuthRequired),
+            ("misconfigured", OfflineReason::Misconfigured),
+            ("paused", OfflineReason::Paused),
+        ] {
+            line(&format!("{{reason=\"{name}\"}}"), u64::from(status.reason == Some(reason)));
         }
     });
     gauge(&mut out, "aesync_outbox_entries", "Local changes in the outbox, by state.", |line| {
@@ -42,6 +54,18 @@ pub(super) fn text(status: &Status, subscribers: usize, unknown_events: u64) -> 
     if let Some(rtt) = status.server.rtt_ms {
         gauge(&mut out, "aesync_server_rtt_milliseconds", "The last measured round trip to the server.", |line| line("", rtt));
     }
+    for (name, help, at) in [
+        ("aesync_last_synced_timestamp_seconds", "When everything was last in step with the server.", status.last_synced_at),
+        ("aesync_auth_expiry_timestamp_seconds", "When the token expires, by the server's clock.", status.auth.expires_at),
+        ("aesync_start_timestamp_seconds", "When the daemon started.", Some(status.daemon.started_at)),
+    ] {
+        if let Some(at) = at {
+            gauge(&mut out, name, help, |line| line("", seconds(at)));
+        }
+    }
+    gauge(&mut out, "aesync_build_info", "1, with the version of the daemon.", |line| {
+        line(&format!("{{version=\"{}\"}}", escaped(&status.daemon.version)), 1);
+    });
     out
 }
 
@@ -67,6 +91,11 @@ pub(super) fn store(out: &mut String, figures: &Figures, sizes: Option<Sizes>) {
     gauge(out, "aesync_store_last_sync_seconds", last, |line| line("", figures.last_sync()));
     let rewriting = "1 while the database is rewritten.";
     gauge(out, "aesync_store_rewriting", rewriting, |line| line("", u64::from(figures.is_rewriting())));
+}
+
+/// Since the epoch; 0 for what is before it.
+fn seconds(at: Timestamp) -> u64 {
+    u64::try_from(at.millis_since(Timestamp::EPOCH) / 1000).unwrap_or(0)
 }
 
 fn gauge(out: &mut String, name: &str, help: &str, values: impl FnOnce(&mut dyn FnMut(&str, u64))) {

@@ -4,13 +4,16 @@ mod calls;
 mod clock;
 mod credentials;
 mod metrics;
+mod saved;
 mod sign_in;
 mod source;
 mod transactor;
+mod upstream;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use aesync_protocol::response::{Empty, Entry, Reloaded};
 use aesync_protocol::status::{Attention, ServerStatus};
@@ -26,7 +29,7 @@ use crate::engine::transact::{Done, Step, Txn};
 use crate::engine::view::View as _;
 use crate::engine::{Effect, Engine, Host, Input, identity};
 use crate::ipc::{Call, Fanout, Source};
-use crate::server::{RequestHandle, Rest, ServerUrl, Session, SessionOptions, SessionTimings};
+use crate::server::{RequestHandle, Session, SessionOptions, SessionTimings};
 use crate::store::{Figures, Finding, FindingCode, Mended, Reader, Store};
 
 use clock::Clock;
@@ -34,6 +37,9 @@ use credentials::{Keyring, Token};
 use sign_in::{LoginOutcome, Pending};
 use source::{Reads, Served};
 use transactor::{Report, Transactor};
+
+pub(crate) use saved::Saved;
+pub(crate) use upstream::Upstream;
 
 /// Calls that wait for the driver.
 const CALLS: usize = 1_024;
@@ -43,6 +49,9 @@ const SESSION_EVENTS: usize = 1_024;
 const REST_EVENTS: usize = 4;
 /// Groups of reports that wait.
 const REPORTS: usize = 4;
+/// How long a stop waits for what local applications asked before it; then they are told that the daemon is stopping. Less than
+/// `ipc::Limits::stop`, so that they are still there to hear it.
+const LAST_CALLS: Duration = Duration::from_secs(1);
 /// Transactions under way at which no more calls are taken; the queue has room for many more.
 const BUSY: usize = transactor::QUEUE / 2;
 
@@ -72,8 +81,8 @@ pub(crate) struct Driver {
     reload: Reload,
     log_filter: Box<dyn Fn(&str) + Send + Sync>,
 
-    server: Option<ServerUrl>,
-    rest: Option<Rest>,
+    /// From the configuration, or from a sign-in.
+    upstream: Option<Upstream>,
     session: Option<Session>,
     request: Option<(RequestId, RequestHandle)>,
 
@@ -116,8 +125,7 @@ pub(crate) struct Parts {
     pub(crate) log_filter: Box<dyn Fn(&str) + Send + Sync>,
     pub(crate) store: Store,
     pub(crate) findings: Vec<Finding>,
-    pub(crate) server: Option<ServerUrl>,
-    pub(crate) rest: Option<Rest>,
+    pub(crate) upstream: Option<Upstream>,
     pub(crate) stop: Arc<watch::Sender<bool>>,
 }
 
@@ -146,11 +154,12 @@ pub enum DriverError {
 
 impl Driver {
     pub(crate) fn new(parts: Parts, state_dir: &Path) -> Result<(Self, Handles), DriverError> {
-        let Parts { config, instance, reload, log_filter, store, findings, server, rest, stop } = parts;
+        let Parts { config, instance, reload, log_filter, store, findings, upstream, stop } = parts;
         let clock = Clock::start();
         let now = clock.now();
         let reader = store.reader();
-        let settings = config.settings();
+        let mut settings = config.settings();
+        settings.server = upstream.as_ref().map_or_else(String::new, |upstream| upstream.url.as_str().to_owned());
         let found = identity::boot(&settings, &reader, &reader.registry()?)?;
         let fanout = Fanout::new(crate::ipc::DEFAULT_RING, &found.ledger.log, found.ledger.last_seq);
         let epoch = found.registry.current;
@@ -180,8 +189,7 @@ impl Driver {
             config,
             reload,
             log_filter,
-            server,
-            rest,
+            upstream,
             session: None,
             request: None,
             keyring,
@@ -226,21 +234,29 @@ impl Driver {
         Ok((driver, Handles { calls, controls, source, status: statuses, fanout }))
     }
 
-    /// Turns until the stop, then finishes what is queued and closes the store.
+    /// Turns until the stop and until what was asked before it is answered, then finishes what is queued and closes the store.
     pub(crate) async fn run(mut self) {
         self.start_signed_in();
+        let mut last_calls = None;
         loop {
             let deadline = self.engine.deadline(&self.clock.now()).map(|deadline| self.clock.instant(deadline.at));
             let takes_calls = self.under_way < BUSY;
             tokio::select! {
                 biased;
-                _ = self.events.stopped.changed() => if *self.events.stopped.borrow() { break },
+                () = stop_of(&mut self.events.stopped), if last_calls.is_none() => {
+                    last_calls = Some(tokio::time::Instant::now() + LAST_CALLS);
+                }
+                () = until(last_calls) => break,
                 Some(reports) = self.events.reports.recv() => for report in reports { self.on_report(report) },
                 Some((id, event)) = self.events.sessions.recv() => self.input(Input::Session(id, event)),
                 Some((id, event)) = self.events.requests.recv() => self.input(Input::Rest(id, event)),
                 Some(outcome) = self.events.logins.recv() => self.on_login(outcome),
                 Some(control) = self.events.controls.recv() => self.on_control(control),
-                Some(call) = self.events.calls.recv(), if takes_calls => self.on_call(call),
+                call = self.events.calls.recv(), if takes_calls => match call {
+                    Some(call) => self.on_call(call),
+                    // Nobody is left who could ask.
+                    None => break,
+                },
                 () = until(deadline) => self.input(Input::Woke),
             }
         }
@@ -333,14 +349,14 @@ impl Driver {
                     }
                 }
                 Effect::Send(id, request) => {
-                    let (Some(rest), Some(token)) = (&self.rest, &self.token) else {
+                    let (Some(upstream), Some(token)) = (&self.upstream, &self.token) else {
                         let kind = crate::engine::input::FailureKind::NoToken;
                         let detail = "nobody is signed in, so nothing was sent".to_owned();
                         let failure = crate::engine::input::Failure { kind, detail };
                         self.input(Input::Rest(id, RestEvent::Failed(failure)));
                         continue;
                     };
-                    self.request = Some((id, rest.send(id, request, token.secret.clone(), self.requests.clone())));
+                    self.request = Some((id, upstream.rest.send(id, request, token.secret.clone(), self.requests.clone())));
                 }
                 Effect::NextPage(id) => {
                     if let Some((current, handle)) = &self.request
@@ -392,14 +408,14 @@ impl Driver {
     fn open_session(&mut self, id: SessionId) {
         // The old one first: its socket and threads go before the new ones come.
         self.session = None;
-        let (Some(server), Some(token)) = (&self.server, &self.token) else { return };
+        let (Some(upstream), Some(token)) = (&self.upstream, &self.token) else { return };
         let Some(tenant) = self.status_tenant() else { return };
         let tuning = &self.config.tuning;
         let timings =
             SessionTimings { ping_every: tuning.ping_interval, dead_after: tuning.silence, ..SessionTimings::default() };
         let options = SessionOptions {
             id,
-            server: server.clone(),
+            server: upstream.url.clone(),
             token: token.secret.clone(),
             tenant,
             ca_file: self.config.server.ca_file.clone(),
@@ -502,6 +518,12 @@ impl Driver {
         tracing::info!(?changed, ?restart_needed, "the configuration was reloaded");
         Ok(Reloaded { changed, restart_needed })
     }
+}
+
+/// Waits until the daemon is to stop.
+async fn stop_of(stopped: &mut watch::Receiver<bool>) {
+    // A sender that is gone says the same.
+    let _ = stopped.wait_for(|stop| *stop).await;
 }
 
 /// Waits for a deadline, or for ever.

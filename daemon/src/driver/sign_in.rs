@@ -7,15 +7,18 @@ use secrecy::SecretString;
 use tokio::sync::oneshot;
 
 use super::credentials::{SecretError, Token};
+use super::upstream::Upstream;
 use super::{Driver, to_json};
 use crate::engine::Input;
 use crate::engine::input::{Failure, FailureKind, LoginFailure};
-use crate::server::{Credentials, token};
+use crate::server::{Credentials, ServerUrl, token};
 
 /// A token that the engine has yet to accept.
 #[derive(Debug)]
 pub(super) struct Pending {
     token: Token,
+    /// Where it is from, if that is not the server in force.
+    upstream: Option<Upstream>,
     /// Keep it for the next start.
     save: bool,
     /// What it was got with, to be remembered.
@@ -29,6 +32,7 @@ pub(super) type Answer = oneshot::Sender<Result<Vec<u8>, Error>>;
 #[derive(Debug)]
 pub(super) struct LoginOutcome {
     result: Result<crate::server::SignedIn, Failure>,
+    upstream: Upstream,
     credentials: Credentials,
     /// The application that asked; the engine did when there is none.
     reply: Option<Answer>,
@@ -43,13 +47,13 @@ impl Driver {
 
     /// Takes up a token from a file, if it is another one than the present.
     pub(super) fn adopt_found_token(&mut self) -> bool {
-        let (found, problems) = self.keyring.token();
+        let (found, problems) = self.keyring.token(self.upstream.as_ref().map(|upstream| &upstream.url));
         for problem in problems {
             tracing::warn!("{problem}");
             self.find("token_unreadable", problem.to_string());
         }
         let Some(found) = found.filter(|found| self.is_news(found)) else { return false };
-        self.offer(Pending { token: found, save: false, credentials: None, reply: None });
+        self.offer(Pending { token: found, upstream: None, save: false, credentials: None, reply: None });
         true
     }
 
@@ -62,7 +66,7 @@ impl Driver {
         if let Some(reply) = self.pending.take().and_then(|earlier| earlier.reply) {
             let _ = reply.send(Err(Error::new(ErrorCode::Busy, "another sign-in came in between").hint("try again")));
         }
-        let facts = pending.token.facts();
+        let facts = pending.token.facts(pending.upstream.as_ref().map(|upstream| &upstream.url));
         self.pending = Some(pending);
         self.input(Input::SignedIn(facts));
     }
@@ -73,31 +77,28 @@ impl Driver {
             return;
         }
         match self.keyring.credentials() {
-            Ok(Some(credentials)) => self.ask_server(credentials, None),
+            Ok(Some(credentials)) => match self.upstream.clone() {
+                Some(upstream) => self.ask_server(upstream, credentials, None),
+                None => self.input(Input::LoginFailed(LoginFailure::Refused(no_server().message))),
+            },
             Ok(None) => self.input(Input::LoginFailed(LoginFailure::NoCredentials)),
             Err(problem) => self.input(Input::LoginFailed(LoginFailure::Refused(problem.to_string()))),
         }
     }
 
-    fn ask_server(&mut self, credentials: Credentials, reply: Option<Answer>) {
-        let Some(rest) = self.rest.clone() else {
-            if let Some(reply) = reply {
-                let _ = reply.send(Err(no_server()));
-            }
-            return;
-        };
+    fn ask_server(&mut self, upstream: Upstream, credentials: Credentials, reply: Option<Answer>) {
         let logins = self.logins.clone();
         let task = tokio::spawn(async move {
-            let result = rest.sign_in(&credentials, None).await;
+            let result = upstream.rest.sign_in(&credentials, None).await;
             // The driver is gone only when the daemon stops.
-            let _ = logins.send(LoginOutcome { result, credentials, reply }).await;
+            let _ = logins.send(LoginOutcome { result, upstream, credentials, reply }).await;
         });
         self.login = Some(task.abort_handle());
     }
 
     pub(super) fn on_login(&mut self, outcome: LoginOutcome) {
         self.login = None;
-        let LoginOutcome { result, credentials, reply } = outcome;
+        let LoginOutcome { result, upstream, credentials, reply } = outcome;
         match result {
             Ok(signed_in) => match token::Claims::of(&signed_in.token) {
                 Ok(mut claims) => {
@@ -105,7 +106,7 @@ impl Driver {
                     let token = Token { secret: signed_in.token, claims };
                     let asked_by_app = reply.is_some();
                     let credentials = asked_by_app.then_some(credentials);
-                    self.offer(Pending { token, save: asked_by_app, credentials, reply });
+                    self.offer(Pending { token, upstream: Some(upstream), save: asked_by_app, credentials, reply });
                 }
                 Err(error) => {
                     self.login_failed(LoginFailure::Passing(format!("the server's token can't be read: {error}")), reply, None)
@@ -137,7 +138,7 @@ impl Driver {
                     .with("serverMessage", message.as_str())
                     .hint("try again later")
             }
-            _ => Error::new(ErrorCode::Offline, text(&failed)).hint("check server.url and the network, then try again"),
+            _ => Error::new(ErrorCode::Offline, text(&failed)).hint("check the server's address and the network, then try again"),
         };
         let _ = reply.send(Err(error));
     }
@@ -152,15 +153,39 @@ impl Driver {
             let _ = reply.send(Err(Error::protocol(aesync_protocol::error::rpc::INVALID_PARAMS, message)));
             return;
         }
+        let upstream = match self.upstream_of_login(login.server.as_deref()) {
+            Ok(upstream) => upstream,
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return;
+            }
+        };
         let credentials = Credentials { email: login.email, password: SecretString::from(login.password) };
-        self.ask_server(credentials, Some(reply));
+        self.ask_server(upstream, credentials, Some(reply));
+    }
+
+    /// Where an application signs in: at the server that it names, which must be the configured one if there is one, else at the one in force.
+    fn upstream_of_login(&self, named: Option<&str>) -> Result<Upstream, Error> {
+        let Some(named) = named else { return self.upstream.clone().ok_or_else(no_server) };
+        let invalid = |error: String| Error::protocol(aesync_protocol::error::rpc::INVALID_PARAMS, error);
+        let url = ServerUrl::parse(named).map_err(|error| invalid(format!("invalid params: `server`: {error}")))?;
+        match &self.upstream {
+            Some(upstream) if upstream.url == url => return Ok(upstream.clone()),
+            Some(upstream) if self.config.server.url.is_some() => {
+                let message = format!("the configuration names the server {}, and not {url}", upstream.url);
+                return Err(Error::new(ErrorCode::Misconfigured, message)
+                    .hint("sign in without naming a server, or change server.url in aesyncd.toml and restart"));
+            }
+            _ => {}
+        }
+        Upstream::new(url, &self.config).map_err(|error| Error::new(ErrorCode::Misconfigured, format!("server: {error}")))
     }
 
     pub(super) fn call_set_token(&mut self, set: &AuthSetToken, reply: Answer) {
         let refuse = |reply: Answer, error: Error| {
             let _ = reply.send(Err(error));
         };
-        if self.rest.is_none() {
+        if self.upstream.is_none() {
             return refuse(reply, no_server());
         }
         let token = match Token::parse(&set.token) {
@@ -183,13 +208,20 @@ impl Driver {
                 Error::new(ErrorCode::AuthRequired, message).hint("get a fresh token, or sign in with `aectl login`"),
             );
         }
-        self.offer(Pending { token, save: true, credentials: None, reply: Some(reply) });
+        self.offer(Pending { token, upstream: None, save: true, credentials: None, reply: Some(reply) });
     }
 
     /// The engine took the token up.
     pub(super) fn signed_in(&mut self, tenant: String) {
-        let Some(Pending { token, save, credentials, reply }) = self.pending.take() else { return };
-        if save && let Err(problem) = self.keyring.save(&token.secret) {
+        let Some(Pending { token, upstream, save, credentials, reply }) = self.pending.take() else { return };
+        if upstream.is_some() {
+            self.upstream = upstream;
+        }
+        let server = self.upstream.as_ref().map(|upstream| &upstream.url);
+        if save
+            && let Some(server) = server
+            && let Err(problem) = self.keyring.save(server, &token.secret)
+        {
             tracing::warn!("{problem}");
             self.find("token_not_kept", format!("the sign-in works until the daemon stops: {problem}"));
         }
@@ -198,7 +230,7 @@ impl Driver {
         }
         let expires_at = token.claims.expires_at;
         self.token = Some(token);
-        tracing::info!(tenant, "signed in");
+        tracing::info!(tenant, server = self.upstream.as_ref().map(|upstream| upstream.url.as_str()), "signed in");
         if let Some(reply) = reply {
             let _ = reply.send(to_json(&SignedIn { tenant_id: tenant, expires_at }));
         }
@@ -231,6 +263,6 @@ fn text(failed: &LoginFailure) -> String {
 }
 
 fn no_server() -> Error {
-    Error::new(ErrorCode::Misconfigured, "server.url is not set, so there is nowhere to sign in")
-        .hint("name the AdminEngine server in aesyncd.toml, then restart the daemon")
+    Error::new(ErrorCode::Misconfigured, "no server is named, so there is nowhere to sign in")
+        .hint("name it with `aectl login --server URL`, or set server.url in aesyncd.toml and restart the daemon")
 }

@@ -155,7 +155,13 @@ mod tests {
         let now = Now { mono: Duration::from_secs(1), wall: Timestamp::EPOCH, dice: 1 };
         let host = Host { version: String::new(), pid: 1, started_at: now.wall, instance: String::new() };
         let (mut engine, _) = Engine::new(settings.clone(), host, Adopted::default(), &now);
-        let token = TokenFacts { tenant: Some("t".to_owned()), user: "u".to_owned(), expires_at: None, log: "log".to_owned() };
+        let token = TokenFacts {
+            tenant: Some("t".to_owned()),
+            user: "u".to_owned(),
+            server: None,
+            expires_at: None,
+            log: "log".to_owned(),
+        };
         let row = json!({"type": "call", "title": "t", "description": "d", "date": "2026-01-01T10:00:00.000Z"});
         let push = |call| {
             let changes = vec![("interactions".to_owned(), vec![row.clone(), row.clone()])];

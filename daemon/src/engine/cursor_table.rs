@@ -120,17 +120,20 @@ fn lost_without(without: Without) -> usize {
     })
 }
 
+/// A cursor by an answer's rows and its moment; `None` leaves it where it is.
+type SimpleCursor = fn(&[(usize, i64)], i64) -> Option<i64>;
+
 #[test]
 fn clamp_hold_and_overlap_lose_no_row_where_every_simpler_cursor_does() {
-    let simple = |lag: i64, of: fn(&[(usize, i64)], i64) -> Option<i64>| {
+    let simple = |lag: i64, of: SimpleCursor| {
         let mut cursor = i64::MIN;
         Server::run(20_000, |answer, now| {
             cursor = of(answer, now).map_or(cursor, |newest| newest - lag);
             cursor
         })
     };
-    let answered: fn(&[(usize, i64)], i64) -> Option<i64> = |_, now| Some(now);
-    let newest: fn(&[(usize, i64)], i64) -> Option<i64> = |rows, _| rows.iter().map(|(_, stamp)| *stamp).max();
+    let answered: SimpleCursor = |_, now| Some(now);
+    let newest: SimpleCursor = |rows, _| rows.iter().map(|(_, stamp)| *stamp).max();
     let lost = [
         ("the answer's stamp", simple(0, answered)),
         ("the answer's stamp less 5 s", simple(5_000, answered)),

@@ -38,7 +38,7 @@ pub enum Input {
     Woke,
     /// The machine was suspended, or the network came back (rule R37).
     Resumed,
-    /// The configuration changed. Types and addresses need a restart, so only numbers differ.
+    /// The configuration changed. Types need a restart, and the server changes with a sign-in alone, so only numbers differ.
     Configured(Box<Settings>),
     /// The store or the host found something that a person should know.
     Finding(Attention),
@@ -49,6 +49,8 @@ pub enum Input {
 /// What is known of a token; the token itself never enters the engine (rule R41).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenFacts {
+    /// The server that it is from, in normal form; the one in force when absent.
+    pub server: Option<String>,
     /// `companyId` or `customerId`, in lower case.
     pub tenant: Option<String>,
     /// Who it is for.

@@ -124,9 +124,9 @@ fn only_a_session_that_lasted_starts_the_backoff_anew() {
     let wait_after = |state: &str| {
         let mut link = link_in(state);
         for _ in 0..6 {
-            drop(link.backoff.fail(&settings(), &at(START)));
+            let _ = link.backoff.fail(&settings(), &at(START));
         }
-        drop(link.ended(&settings(), &at(START), link.session, &end(SessionEndKind::Lost)));
+        let _ = link.ended(&settings(), &at(START), link.session, &end(SessionEndKind::Lost));
         link.deadline().expect("a backoff") - START
     };
     assert!(wait_after("Settled") <= settings().backoff_min, "it lasted: {:?}", wait_after("Settled"));
@@ -136,6 +136,6 @@ fn only_a_session_that_lasted_starts_the_backoff_anew() {
 #[test]
 fn a_refusal_waits_for_at_least_half_the_longest_backoff() {
     let mut link = link_in("Connecting");
-    drop(link.ended(&settings(), &at(START), link.session, &end(SessionEndKind::Refused)));
+    let _ = link.ended(&settings(), &at(START), link.session, &end(SessionEndKind::Refused));
     assert!(link.deadline().expect("a backoff") - START >= settings().backoff_max / 2);
 }

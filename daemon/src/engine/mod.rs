@@ -169,7 +169,6 @@ impl Engine {
             trim_at: now.mono + TRIM_EVERY,
         };
         let mut out = Vec::new();
-        engine.misconfigured = engine.no_server();
         engine.adopted(now, found, &mut out);
         engine.after(now, &mut out);
         (engine, out)
@@ -192,7 +191,10 @@ impl Engine {
             Input::HungUp(call) => self.calls.hung_up(call),
             Input::Woke => self.on_woke(now, &mut out),
             Input::Resumed => self.on_resumed(now, &mut out),
-            Input::Configured(settings) => self.settings = Arc::new(*settings),
+            Input::Configured(settings) => {
+                let server = self.settings.server.clone();
+                self.settings = Arc::new(Settings { server, ..*settings });
+            }
             Input::Distrust(types) => self.puller.distrust(&self.settings, &types),
             Input::Finding(finding) => {
                 self.findings.insert(finding.code.clone(), finding);
@@ -317,10 +319,10 @@ impl Engine {
         self.ask_again(now, out);
     }
 
-    /// What is wrong with the configuration when it names no server.
-    fn no_server(&self) -> Option<String> {
-        let message = "server.url is not set: name the AdminEngine server in aesyncd.toml, then restart";
-        self.settings.server.is_empty().then(|| message.to_owned())
+    /// What is wrong with the configuration. Without a server it is wrong only if it says how to sign in: else that is what a sign-in brings.
+    fn misconfigured(&self) -> Option<&str> {
+        let nowhere = self.settings.server.is_empty() && self.auth.has_credentials();
+        self.misconfigured.as_deref().or(nowhere.then_some(session::NO_SERVER))
     }
 
     /// Whose state is served.

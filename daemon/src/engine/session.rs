@@ -12,6 +12,10 @@ use super::status::Trouble;
 use super::transact::Step;
 use super::{Effect, Engine, Now};
 
+/// What to say when there is no address to sign in at.
+pub(super) const NO_SERVER: &str =
+    "no server is named: set server.url in aesyncd.toml and restart, or sign in with `aectl login --server URL`";
+
 impl Engine {
     pub(super) fn on_session(&mut self, now: &Now, session: SessionId, event: SessionEvent, out: &mut Vec<Effect>) {
         match event {
@@ -130,6 +134,9 @@ impl Engine {
             Ok(identity) => {
                 self.misconfigured = None;
                 self.troubles.clear(Trouble::Auth);
+                if let Some(server) = &token.server {
+                    std::sync::Arc::make_mut(&mut self.settings).server.clone_from(server);
+                }
                 let log = token.log.clone();
                 let renewed = self.auth.token().is_some();
                 self.auth.signed_in(now, token);
@@ -170,8 +177,9 @@ impl Engine {
     /// The token's tenant must be the configured one; without one, the token's counts (rule R39).
     fn check_tenant(&self, token: &TokenFacts) -> Result<Identity, Error> {
         let refuse = |message: String, hint: &str| Err(Error::new(ErrorCode::Misconfigured, message).hint(hint));
-        if let Some(message) = self.no_server() {
-            return refuse(message, "a token without its server is of no use");
+        let server = token.server.as_ref().unwrap_or(&self.settings.server);
+        if server.is_empty() {
+            return refuse(NO_SERVER.to_owned(), "a token without its server is of no use");
         }
         let Some(tenant) = token.tenant.as_ref().map(|tenant| tenant.to_lowercase()) else {
             return refuse(
@@ -184,13 +192,13 @@ impl Engine {
                 format!("the token is for tenant {tenant}, and the configuration says {configured}"),
                 "sign in to the configured tenant with `aectl login`, or correct server.tenant in aesyncd.toml",
             ),
-            _ => Ok(Identity { server: self.settings.server.clone(), tenant, user: token.user.clone() }),
+            _ => Ok(Identity { server: server.clone(), tenant, user: token.user.clone() }),
         }
     }
 
     pub(super) fn on_signed_out(&mut self) {
         self.auth.signed_out();
-        self.misconfigured = self.no_server();
+        self.misconfigured = None;
         self.troubles.clear(Trouble::Auth);
     }
 
@@ -225,12 +233,12 @@ impl Engine {
 
     /// Which connection is wanted, and whether to sign in for it.
     pub(super) fn steer(&mut self, now: &Now, out: &mut Vec<Effect>) {
-        if !self.paused && self.misconfigured.is_none() && self.adopting == 0 && self.auth.wants_login(&self.settings, now) {
+        if !self.paused && self.misconfigured().is_none() && self.adopting == 0 && self.auth.wants_login(&self.settings, now) {
             out.push(Effect::Login);
         }
         let down = if self.paused {
             Some(Down::Paused)
-        } else if self.misconfigured.is_some() {
+        } else if self.misconfigured().is_some() {
             Some(Down::Misconfigured)
         } else if self.adopting > 0 {
             Some(Down::SigningIn)
@@ -255,10 +263,8 @@ impl Engine {
         if self.paused {
             return Some(Error::new(ErrorCode::Paused, "syncing is paused").hint("`aectl resume` ends the pause"));
         }
-        if let Some(why) = &self.misconfigured {
-            return Some(
-                Error::new(ErrorCode::Misconfigured, why.clone()).hint("correct aesyncd.toml, or sign in with `aectl login`"),
-            );
+        if let Some(why) = self.misconfigured() {
+            return Some(Error::new(ErrorCode::Misconfigured, why).hint("correct aesyncd.toml, or sign in with `aectl login`"));
         }
         if self.epoch.is_none() || !self.auth.usable(now) {
             let (code, message) = match (self.auth.signing_in() || self.adopting > 0, self.auth.token()) {
@@ -292,6 +298,7 @@ mod tests {
         let host = Host { version: String::new(), pid: 1, started_at: now.wall, instance: String::new() };
         let (mut engine, _) = Engine::new(settings.clone(), host, Adopted::default(), &now);
         let token = |tenant: &str| TokenFacts {
+            server: None,
             tenant: Some(tenant.to_owned()),
             user: "u".to_owned(),
             expires_at: None,

@@ -285,8 +285,8 @@ impl Engine {
         if let Some(why) = self.pusher.halted() {
             say("push_stopped", format!("pushing is stopped: {why}; check server.url, then `aectl sync`"), None);
         }
-        if let Some(why) = &self.misconfigured {
-            say("misconfigured", why.clone(), None);
+        if let Some(why) = self.misconfigured() {
+            say("misconfigured", why.to_owned(), None);
         }
         if let Some(why) = self.auth.refusal() {
             say("login_refused", format!("the sign-in was refused: {why}; `aectl login`"), None);
@@ -326,7 +326,7 @@ mod tests {
         let (mut engine, _) = Engine::new(settings.clone(), host, Adopted::default(), &now);
         let mut memory = Memory::default();
         let mut last = Vec::new();
-        let token = TokenFacts { tenant: Some("t".into()), user: "u".into(), expires_at: None, log: "log".into() };
+        let token = TokenFacts { server: None, tenant: Some("t".into()), user: "u".into(), expires_at: None, log: "log".into() };
         let changes = vec![("end_user".into(), vec![serde_json::json!({"email": "a@example.com"})])];
         let push = Call::Push { changes, request_id: None, wait: PushWait::Queued, timeout: Duration::ZERO };
         for input in [Input::SignedIn(token), Input::Call(CallId(1), push)] {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -172,6 +173,12 @@ pub async fn serve(
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
+        }
+    }
+    // Who knocked at a socket that goes with the daemon is let in for one answer; with another's, the next daemon will do that.
+    if socket.path().is_some() {
+        while let Some(Ok((stream, peer))) = socket.accept().now_or_never() {
+            door.let_in(stream, peer, &stop_of_sessions, &mut connections);
         }
     }
     drop(socket);

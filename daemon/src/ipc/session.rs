@@ -42,6 +42,9 @@ const KEPT_OUTPUT: usize = 512;
 /// How often the daemon looks whether a client that has closed its writing half, and waits for answers, is still there at all.
 const PRESENCE: Duration = Duration::from_secs(5);
 
+/// How long a stop waits for the first request of a client that was let in right before it.
+const NEWCOMER: Duration = Duration::from_millis(500);
+
 /// How long a connection that the daemon ends goes on reading, so that a client which is still writing comes to read the reason.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -81,6 +84,8 @@ pub(super) struct Session<T> {
     /// An answer in `pending` must go before all events.
     events_held: bool,
     replay: Option<BoxFuture<'static, Result<Page, Error>>>,
+    /// Whether the client has said anything yet.
+    has_asked: bool,
     garbage: u32,
     alarm: Option<Pin<Box<Sleep>>>,
 }
@@ -107,6 +112,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             in_flight: 0,
             events_held: false,
             replay: None,
+            has_asked: false,
             garbage: 0,
             alarm: None,
         }
@@ -121,11 +127,25 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             outcome = poll_fn(|cx| self.poll(cx)) => return outcome,
             () = stopped(&mut stop) => {}
         }
+        if let Some(outcome) = self.hear_out().await {
+            return outcome;
+        }
         if !matches!(self.stage, Stage::Lingering { .. }) {
             self.stage = Stage::Finishing { linger: false };
         }
         let limit = self.caller.server.limits.stop;
         tokio::time::timeout(limit, poll_fn(|cx| self.poll(cx))).await.unwrap_or(Ok(()))
+    }
+
+    /// Takes what was sent before the stop; of a client that was let in and has asked nothing yet, its first request, if that comes soon:
+    /// it could not know, and a service manager that holds the socket promises it an answer. Returns the outcome if the connection ended.
+    async fn hear_out(&mut self) -> Option<io::Result<()>> {
+        let heard = poll_fn(|cx| match self.poll(cx) {
+            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+            Poll::Pending if self.has_asked => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        tokio::time::timeout(NEWCOMER, heard).await.unwrap_or(None)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -211,6 +231,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             };
             let Some(line) = next else { break };
             moved = true;
+            self.has_asked = true;
             match line.map(codec::parse) {
                 Ok(Ok(Incoming::Single(call))) => {
                     if let Some(line) = self.caller.call(call, &mut self.out) {

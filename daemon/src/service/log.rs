@@ -6,11 +6,11 @@ mod journal;
 use std::io::{self, IsTerminal as _};
 
 use tracing::Subscriber;
-use tracing_subscriber::filter::FilterExt as _;
+use tracing_subscriber::filter::{FilterExt as _, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 pub use self::filter::check_filter;
 use crate::config::{LogConfig, LogFormat};
@@ -32,7 +32,7 @@ pub enum LogError {
 /// The running log.
 #[derive(Clone, Debug)]
 pub struct Log {
-    filter: reload::Handle<EnvFilter, Registry>,
+    filter: reload::Handle<Targets, Registry>,
 }
 
 impl Log {

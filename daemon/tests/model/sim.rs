@@ -161,7 +161,8 @@ impl Sim {
     pub fn sign_in(&mut self) {
         let log = format!("log-{}", self.draw());
         let tenant = Some(self.tenant().to_owned());
-        self.input(Input::SignedIn(TokenFacts { tenant, user: "ada@example.com".to_owned(), expires_at: None, log }));
+        let user = "ada@example.com".to_owned();
+        self.input(Input::SignedIn(TokenFacts { server: None, tenant, user, expires_at: None, log }));
     }
 
     pub fn switch_tenant(&mut self) {

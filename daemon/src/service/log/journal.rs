@@ -3,6 +3,7 @@
 use std::fmt;
 
 use tracing::{Event, Level, Subscriber};
+use tracing_log::NormalizeEvent as _;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
@@ -18,7 +19,9 @@ where
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut text = String::new();
         context.field_format().format_fields(Writer::new(&mut text), event)?;
-        let metadata = event.metadata();
+        // What came by way of the crate `log` is not of the target "log", but of the one that it was written for.
+        let normalized = event.normalized_metadata();
+        let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         let priority = priority(*metadata.level());
         // Every line of a message needs the prefix, or the journal takes it for an event of its own with the default priority.
         for (index, line) in text.lines().enumerate() {

@@ -1,0 +1,13 @@
+chapter "Credential"
+
+need in_box aectl logout
+check "signed out it says so" within 10 status_text aesyncd.service "offline (signed_out)"
+token >"$BOX/root/root/token"
+need in_box install -D -m 600 -o root -g root /root/token /etc/credstore/aesyncd.token
+need in_box systemctl restart aesyncd
+check "a token in the credential store signs in" in_box aectl wait synced --timeout 30s
+check "though only root can read it there" exits 1 "Permission denied" as aesync cat /etc/credstore/aesyncd.token
+check "the configuration names where systemd handed it over, and not the token" sh_in_box \
+    'journalctl -u aesyncd -o cat | grep -q "signed in" && ! journalctl -u aesyncd -o cat | grep -qF "$(cat /root/token)"'
+in_box rm /etc/credstore/aesyncd.token
+need sh_in_box "echo '$PASSWORD' | aectl login --email '$EMAIL' && aectl wait synced --timeout 30s"

@@ -1,0 +1,24 @@
+chapter "Instances"
+
+need sh_in_box 'printf "[server]\nurl = \"http://127.0.0.1:3001\"\n" >/etc/aesyncd/shop.toml; systemctl enable --now aesyncd@shop'
+check "an instance listens at a socket of its own" same "$(in_box aectl --instance shop socket-path)" /run/aesyncd/shop.sock
+check "it reads its own configuration" says '"url":"http://127.0.0.1:3001"' in_box aectl --instance shop status --json
+need sh_in_box "echo '$PASSWORD' | aectl --instance shop login --email '$EMAIL'"
+check "both are synced" sh_in_box 'aectl --instance shop wait synced --timeout 30s && aectl wait synced --timeout 30s'
+check "each with its own tenant" sh_in_box "aectl --instance shop status --json | grep -q '$SHOP' && aectl status --json | grep -q '$TENANT'"
+check "it knows its name" says '"instance":"shop"' in_box aectl --instance shop status --json
+check "its state is its own" same "$(in_box stat -c '%a %U' /var/lib/aesyncd/instances/shop /var/lib/aesyncd/instances/shop/token)" "700 aesync
+600 aesync"
+shop=$(main_pid aesyncd@shop.service)
+check "of the other state it sees nothing" exits 2 "No such file" in_box nsenter --target "$shop" --mount ls /var/lib/aesyncd/token
+check "but its own" in_box nsenter --target "$shop" --mount ls /var/lib/aesyncd/instances/shop/token
+token >"$BOX/root/root/token"
+to_shop=$(nsenter --net="$NETWORK" curl --silent --fail --header 'content-type: application/json' --data "{\"tenant\":\"$SHOP\"}" http://127.0.0.1:3001/__dev/tokens |
+    sed -n 's/.*"token":"\([^"]*\)".*/\1/p')
+need sh_in_box "aectl --instance shop logout && mkdir -p /etc/credstore && umask 077 && printf %s '$to_shop' >/etc/credstore/aesyncd-shop.token"
+need in_box systemctl restart aesyncd@shop
+check "it has a credential of its own, aesyncd-NAME.token" in_box aectl --instance shop wait synced --timeout 30s
+need in_box systemctl stop aesyncd.service
+check "when one stops, the other's socket stays" in_box aectl --instance shop ping
+need in_box systemctl start aesyncd.service
+check "and the one comes back beside it" in_box aectl wait synced --timeout 30s
