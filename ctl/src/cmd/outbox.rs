@@ -10,6 +10,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub(super) use show::op;
+
 use crate::context::Context;
 use crate::exit::Failure;
 
