@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID", requires = "since")]
     log: Option<String>,
     /// Only these entity types
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", add = clap_complete::ArgValueCompleter::new(crate::complete::types))]
     types: Vec<String>,
 }
 

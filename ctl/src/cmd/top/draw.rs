@@ -19,7 +19,7 @@ use crate::output::{Align, Paint, Table, View};
 use crate::text::{ago, clean, count, number};
 
 const HELP: &str = "\
- s      push what waits and pull everything
+\x20s      push what waits and pull everything
  p      pause, or end a pause
  ↑ ↓    choose an entry of the outbox (or j, k)
  Enter  open it
@@ -45,7 +45,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &mut Model, theme: Theme) {
         outbox::draw(frame, model, theme, outbox);
         live::draw(frame, model, theme, live);
     }
-    frame.render_widget(foot_line(model, theme), foot);
+    frame.render_widget(foot_lines(model, theme), foot);
     if model.help {
         let height = 12.min(area.height);
         let middle = Rect { y: area.y + (area.height - height) / 2, height, ..area };
@@ -63,7 +63,7 @@ fn rows(model: &Model, area: Rect) -> [Rect; 6] {
         Constraint::Length(u16::try_from(types).unwrap_or(8)),
         Constraint::Fill(1),
         Constraint::Fill(1),
-        Constraint::Length(1),
+        Constraint::Length(2),
     ])
     .areas(area)
 }
@@ -126,17 +126,15 @@ fn types_lines(status: &Status, model: &Model, theme: Theme, area: Rect) -> Para
     Paragraph::new(lines)
 }
 
-fn foot_line(model: &Model, theme: Theme) -> Line<'static> {
+/// What became of the last key, and the keys.
+fn foot_lines(model: &Model, theme: Theme) -> Paragraph<'static> {
     let keys = match (model.open_conflict(), model.open) {
         (Some(_), _) => "1 the server's stays  2 send the local one again  ↑↓ scroll  Esc back",
         (None, Some(_)) => "r retry  ↑↓ scroll  Esc back",
         (None, None) => "s sync  p pause  r retry  ↑↓ Enter open  c conflict  ? help  q quit",
     };
-    let mut spans = vec![Span::styled(keys, theme.dim())];
-    if !model.said.is_empty() {
-        spans.push(Span::styled(format!("  {}", clean(&model.said)), theme.head()));
-    }
-    Line::from(spans)
+    let said = Line::styled(clean(&model.said).into_owned(), theme.head());
+    Paragraph::new(vec![said, Line::styled(keys, theme.dim())])
 }
 
 #[cfg(test)]

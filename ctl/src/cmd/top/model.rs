@@ -5,7 +5,7 @@ use std::sync::mpsc::SyncSender;
 
 use aesync_protocol::event::{Origin, Progress};
 use aesync_protocol::response::{Conflict, Entry, EntryState};
-use aesync_protocol::{Event, Status, Timestamp};
+use aesync_protocol::{Event, Status, StatusWord, Timestamp};
 
 use super::action::Action;
 use super::feed::News;
@@ -120,6 +120,10 @@ impl Model {
         match &event {
             Event::Status { status } => {
                 self.lost = None;
+                // An operation without a known total says by the indicator alone that it is over.
+                if status.status != StatusWord::Syncing {
+                    self.progress = None;
+                }
                 self.status = Some(Status::clone(status));
                 return;
             }
