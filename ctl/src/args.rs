@@ -96,6 +96,13 @@ pub(crate) enum Command {
     Wait(cmd::wait::Args),
     /// Ask the daemon for a sign of life
     Ping,
+    /// Examine the whole chain from the socket to the server, and say what to do
+    #[command(after_help = cmd::doctor::EXAMPLES)]
+    Doctor,
+    /// Write everything that explains a fault into one file, without secrets
+    BugReport(cmd::bug_report::Args),
+    /// Show everything at once, live, on the whole terminal
+    Top,
     /// Print the daemon's metrics in Prometheus text format
     Metrics,
     /// Print where the daemon's socket is looked for

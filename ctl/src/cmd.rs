@@ -1,8 +1,11 @@
 //! The commands, one a file.
 
+pub(crate) mod bug_report;
 pub(crate) mod changes;
 pub(crate) mod completions;
 pub(crate) mod conflicts;
+pub(crate) mod doctor;
+mod external;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod login;
@@ -23,6 +26,7 @@ mod socket_path;
 pub(crate) mod status;
 mod sync;
 pub(crate) mod token;
+mod top;
 pub(crate) mod wait;
 pub(crate) mod watch;
 
@@ -59,6 +63,9 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Shutdown => shutdown::run(&context),
         Command::Wait(args) => wait::run(&context, &args),
         Command::Ping => ping::run(&context),
+        Command::Doctor => doctor::run(&context),
+        Command::BugReport(args) => bug_report::run(&context, args),
+        Command::Top => top::run(&context),
         Command::Metrics => metrics::run(&context),
         Command::SocketPath => socket_path::run(&context),
         Command::Completions(args) => completions::run(&context, &args),

@@ -2,6 +2,7 @@
 
 mod args;
 mod cmd;
+mod complete;
 mod context;
 mod exit;
 mod output;
@@ -13,6 +14,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    // Ends the process when it was a shell that called.
+    complete::answer_a_shell();
     let args = args::Args::parse();
     let quiet = args.is_quiet();
     cmd::run(args).unwrap_or_else(|failure| exit::report(&failure, quiet))

@@ -27,7 +27,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID")]
     log: Option<String>,
     /// Only these entity types
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", add = clap_complete::ArgValueCompleter::new(crate::complete::types))]
     types: Vec<String>,
     /// Go on printing changes as they come, with --json one a line
     #[arg(long)]

@@ -2,13 +2,16 @@
 
 use std::process::ExitCode;
 
-use clap::CommandFactory as _;
-use clap_complete::Shell;
+use clap::ValueEnum;
+
+use crate::complete;
 
 use crate::context::Context;
 use crate::exit::Failure;
 
 const EXAMPLES: &str = "\
+Entity types, ids and entries are completed, too, from the running daemon.
+
 Examples:
   aectl completions bash > ~/.local/share/bash-completion/completions/aectl
   aectl completions zsh > \"${fpath[1]}/_aectl\"
@@ -22,9 +25,34 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
+/// Shells whose completion asks this program for what fits.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Shell {
+    Bash,
+    Elvish,
+    Fish,
+    Powershell,
+    Zsh,
+}
+
+impl Shell {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bash => "bash",
+            Self::Elvish => "elvish",
+            Self::Fish => "fish",
+            Self::Powershell => "powershell",
+            Self::Zsh => "zsh",
+        }
+    }
+}
+
 pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut crate::args::Args::command(), "aectl", &mut script);
-    context.output.write(&String::from_utf8_lossy(&script))?;
+    let script = complete::script(args.shell.name()).map_err(|source| Failure::File {
+        tried: "writing the script".to_owned(),
+        source,
+        next: "name another shell",
+    })?;
+    context.output.write(&script)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -27,6 +27,7 @@ enum Verb {
     /// Decide which side stays
     Resolve {
         /// The entry's number
+        #[arg(add = clap_complete::ArgValueCompleter::new(crate::complete::conflicts))]
         entry: u64,
         /// Which side stays
         #[arg(long, value_enum)]

@@ -14,9 +14,10 @@ use crate::text::{clean, value};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The entity type
-    #[arg(value_name = "TYPE")]
+    #[arg(value_name = "TYPE", add = clap_complete::ArgValueCompleter::new(crate::complete::types))]
     entity_type: String,
     /// The entity's id
+    #[arg(add = clap_complete::ArgValueCompleter::new(crate::complete::ids))]
     id: String,
 }
 

@@ -17,7 +17,7 @@ use crate::text::{fields, value};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The entity type
-    #[arg(value_name = "TYPE")]
+    #[arg(value_name = "TYPE", add = clap_complete::ArgValueCompleter::new(crate::complete::types))]
     entity_type: String,
     /// How many records at most [default: all]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]

@@ -10,6 +10,8 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+pub(super) use show::op;
+
 use crate::context::Context;
 use crate::exit::Failure;
 
@@ -47,7 +49,7 @@ enum Verb {
 #[group(required = true, multiple = false)]
 struct Chosen {
     /// The entries' numbers
-    #[arg(value_name = "ENTRY")]
+    #[arg(value_name = "ENTRY", add = clap_complete::ArgValueCompleter::new(crate::complete::entries))]
     entries: Vec<u64>,
     /// All of them
     #[arg(long)]

@@ -17,7 +17,7 @@ use crate::text::{clean, number};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only these entity types
-    #[arg(value_name = "TYPE")]
+    #[arg(value_name = "TYPE", add = clap_complete::ArgValueCompleter::new(crate::complete::types))]
     types: Vec<String>,
     /// Ask for everything, not just for what is new
     #[arg(long)]

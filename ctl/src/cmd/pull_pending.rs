@@ -16,7 +16,7 @@ use crate::text::{clean, count};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only these entity types
-    #[arg(value_name = "TYPE")]
+    #[arg(value_name = "TYPE", add = clap_complete::ArgValueCompleter::new(crate::complete::types))]
     types: Vec<String>,
 }
 

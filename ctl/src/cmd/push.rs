@@ -38,7 +38,7 @@ pub(crate) struct Args {
     /// The changes as JSON, `-` for stdin
     file: PathBuf,
     /// The entity type of an array or of lines
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", add = clap_complete::ArgValueCompleter::new(crate::complete::types))]
     entity_type: Option<String>,
     /// When to return
     #[arg(long, value_enum, default_value_t)]

@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID", requires = "since")]
     log: Option<String>,
     /// Only these entity types
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", add = clap_complete::ArgValueCompleter::new(crate::complete::types))]
     types: Vec<String>,
 }
 
@@ -84,7 +84,15 @@ pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
 
 /// An event on one line, with the time of its arrival.
 fn line(event: &Event, view: &View) -> String {
-    let (channel, text) = match event {
+    let (channel, text) = without_time(event, view);
+    let time = view.now.to_string();
+    let time = time.get(11..19).unwrap_or(&time);
+    format!("{}  {channel:<12}  {}", view.paint.dim(format!("{time}Z")), text.trim_end())
+}
+
+/// The event's channel, and what happened.
+pub(super) fn without_time(event: &Event, view: &View) -> (&'static str, String) {
+    match event {
         Event::Status { status } => ("status", headline(status, view.now)),
         Event::Notification { notification } => {
             let id = notification.entity_id.as_deref().map(|id| format!(" {}", clean(id))).unwrap_or_default();
@@ -99,13 +107,11 @@ fn line(event: &Event, view: &View) -> String {
         Event::Progress(progress) => ("progress", progress_text(progress)),
         Event::Checkpoint { seq } => ("checkpoint", format!("the position is now {seq}")),
         Event::Lagged { dropped } => ("lagged", format!("{} events were missed", number(*dropped))),
-    };
-    let time = view.now.to_string();
-    let time = time.get(11..19).unwrap_or(&time);
-    format!("{}  {channel:<12}  {}", view.paint.dim(format!("{time}Z")), text.trim_end())
+    }
 }
 
-fn progress_text(progress: &Progress) -> String {
+/// How far an operation has come, on one line.
+pub(super) fn progress_text(progress: &Progress) -> String {
     let entity_type = progress.entity_type.as_deref().map(|name| format!(" {}", clean(name))).unwrap_or_default();
     let total = progress.total.map(|total| format!(" of {}", number(total))).unwrap_or_default();
     format!("{}{entity_type}  {}{total}", clean(&progress.op), number(progress.done))

@@ -20,6 +20,7 @@ use crate::exit::Failure;
 )]
 pub(super) struct Args {
     /// The entry's number
+    #[arg(add = clap_complete::ArgValueCompleter::new(crate::complete::entries))]
     entry: u64,
     /// The whole entity as JSON, `-` for stdin [default: it is opened in $VISUAL or $EDITOR]
     file: Option<PathBuf>,

@@ -20,7 +20,7 @@ pub(super) struct Args {
     #[arg(long, value_enum)]
     state: Option<StateArg>,
     /// Only entries of this entity type
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", add = clap_complete::ArgValueCompleter::new(crate::complete::types))]
     entity_type: Option<String>,
     /// How many entries at most [default: all]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]

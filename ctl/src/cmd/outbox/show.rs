@@ -92,7 +92,7 @@ fn text(entry: &Entry, view: &View) -> String {
 }
 
 /// What the entry does, in a word.
-pub(super) fn op(op: EntryOp) -> &'static str {
+pub(in crate::cmd) fn op(op: EntryOp) -> &'static str {
     match op {
         EntryOp::Create => "create",
         EntryOp::Update => "update",

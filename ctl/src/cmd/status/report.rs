@@ -68,7 +68,7 @@ fn top(status: &Status, view: &View) -> String {
 }
 
 /// Why it is offline, and what comes next.
-fn why(status: &Status, now: Timestamp) -> Option<String> {
+pub(crate) fn why(status: &Status, now: Timestamp) -> Option<String> {
     let lasted = span(now.millis_since(status.since));
     let sentence = match status.reason? {
         OfflineReason::Unreachable => match status.retry_at {
@@ -150,7 +150,7 @@ fn facts(status: &Status, view: &View) -> String {
         facts.push(("last error", format!("{} {}", clean(&error.message), view.paint.dim(ago(view.now, error.at)))));
     }
     facts.push(("server", server(status)));
-    facts.push(("link", link(status, view.now)));
+    facts.push(("link", link_text(status, view.now)));
     facts.extend(sign_in(status, view.now).map(|text| ("sign-in", text)));
     facts.into_iter().map(|(name, text)| format!("  {}  {text}\n", view.paint.dim(format!("{name:<10}")))).collect()
 }
@@ -163,7 +163,8 @@ fn server(status: &Status) -> String {
     }
 }
 
-fn link(status: &Status, now: Timestamp) -> String {
+/// The link in words.
+pub(crate) fn link_text(status: &Status, now: Timestamp) -> String {
     let server = &status.server;
     let word = match server.link {
         LinkWord::SignedOut => "signed out",
@@ -221,7 +222,8 @@ fn types(status: &Status, view: &View) -> String {
     table.text(view)
 }
 
-fn notes(state: &TypeStatus) -> String {
+/// What is not as it should be with a type.
+pub(crate) fn notes(state: &TypeStatus) -> String {
     let mut notes = Vec::new();
     if !state.first_sync_done {
         notes.push("first sync not done");
