@@ -89,6 +89,45 @@ fn r2_a_parent_goes_before_its_child_and_edits_of_one_entity_in_their_order() {
 }
 
 #[test]
+fn r2_an_edit_does_not_overtake_a_change_that_waits_for_its_retry() {
+    let mut sim = synced();
+    let mut poisoned = named(1, 1);
+    poisoned["poison"] = json!(true);
+    let first = sim.push("end_user", poisoned);
+    // Others succeed beside it, so that it fails alone and waits for its next trial.
+    sim.push("end_user", named(2, 1));
+    sim.advance(2_000);
+    let waits = sim.outbox().into_iter().find(|entry| entry.number == entry_of(&sim, first)).expect("not accepted");
+    assert!(waits.attempts > 0 && waits.state != EntryState::Quarantined, "{waits:?}");
+    let mut healthy = named(1, 2);
+    healthy["poison"] = json!(false);
+    sim.push("end_user", healthy);
+    for n in 3..12 {
+        sim.push("end_user", named(n, 1));
+        sim.advance(2 * MINUTE);
+    }
+    assert_eq!(state_of(&sim, entry_of(&sim, first)), Some(EntryState::Quarantined), "{:?}", sim.outbox());
+    let overtook = pushed(&sim).into_iter().any(|(_, id_of, name)| id_of == id(1, 1) && name == json!(2));
+    assert!(!overtook, "the newer edit landed under the older change, which is sent again later");
+}
+
+#[test]
+fn r2_a_request_names_parents_before_children_whatever_was_pushed_first() {
+    let mut sim = synced();
+    sim.push("end_user", named(1, 1));
+    sim.advance(MINUTE);
+    sim.fault(Fault::Down, 10 * MINUTE);
+    sim.push("interactions", interaction(1, 1));
+    sim.push("end_user", named(2, 1));
+    sim.push("interactions", interaction(2, 2));
+    sim.advance(MINUTE);
+    sim.server.heal();
+    sim.advance(3 * MINUTE);
+    let types: Vec<String> = pushed(&sim).into_iter().skip(1).map(|(entity_type, ..)| entity_type).collect();
+    assert_eq!(types, ["end_user", "interactions", "interactions"]);
+}
+
+#[test]
 fn r4_a_push_with_the_same_request_id_gets_the_first_answer_also_after_a_restart() {
     let mut sim = synced();
     let first = sim.push_as("end_user", json!({"email": "a@example.com"}), Some("r-1"));
@@ -157,7 +196,9 @@ fn r12_what_depends_on_a_quarantined_parent_waits_and_goes_with_it() {
     assert_eq!(state_of(&sim, child), Some(EntryState::Blocked));
     let late = sim.push("interactions", interaction(2, 1));
     sim.advance(MINUTE);
-    assert_eq!(state_of(&sim, entry_of(&sim, late)), Some(EntryState::Blocked), "one that comes later waits as well");
+    let told = &sim.replies[&late];
+    let waits = matches!(told, Ok(Reply::Pushed(pushed)) if pushed.entries[0].state == EntryState::Blocked);
+    assert!(waits, "one that comes later is told at once that it waits: {told:?}");
     let mut healthy = named(1, 5);
     healthy["tenant"] = json!(sim.tenant());
     sim.call(Call::Edit(parent, healthy.as_object().cloned().expect("an object")));
