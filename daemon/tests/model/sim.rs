@@ -1,6 +1,7 @@
 //! The engine, a disk, a server and a network over virtual time: everything between them can be lost at any moment.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aesync_protocol::event::Event as ToldEvent;
@@ -21,6 +22,7 @@ use aesyncd::engine::write_set::WriteSet;
 use aesyncd::engine::{Engine, Host, Now, identity};
 use serde_json::{Value, json};
 
+use super::invariants::Folded;
 use super::server::{Fault, Server};
 
 pub const TYPES: [&str; 2] = ["end_user", "interactions"];
@@ -60,7 +62,7 @@ pub struct Sim {
     tenant: usize,
     chance: u64,
     calls: u64,
-    pub status: Option<Status>,
+    pub status: Option<Arc<Status>>,
     /// Entries that were acknowledged: to whom they belong, and what they change.
     pub acknowledged: BTreeMap<u64, (EpochId, String, String)>,
     /// How those ended that left the outbox.
@@ -83,6 +85,8 @@ pub struct Sim {
     pub skew: i64,
     /// What calls were answered, by their number.
     pub replies: BTreeMap<u64, Result<Reply, Error>>,
+    /// What a subscriber made of each feed, since the last crash: that takes back what was not on disk.
+    pub folds: BTreeMap<EpochId, Folded>,
     /// When subscribers were told a status, and which.
     pub told: Vec<(i64, Status)>,
 }
@@ -129,6 +133,7 @@ impl Sim {
             learned: HashSet::new(),
             skew,
             replies: BTreeMap::new(),
+            folds: BTreeMap::new(),
             told: Vec::new(),
         };
         sim.carry_out(effects);
@@ -277,6 +282,7 @@ impl Sim {
             self.watch(&outcome);
         }
         self.state = self.disk.clone();
+        self.folds.clear();
         self.life += 1;
         self.session = None;
         self.in_flight = None;
@@ -423,7 +429,7 @@ impl Sim {
                     if status.status == StatusWord::Synced {
                         self.check_synced(&status);
                     }
-                    self.status = Some(Status::clone(&status));
+                    self.status = Some(status);
                 }
                 // A token that was refused is followed by a new one.
                 Effect::Login => self.later(1_000, Event::Client(Input::LoginFailed(LoginFailure::NoCredentials))),
@@ -469,7 +475,7 @@ impl Sim {
         self.server.heal();
         // A token that was refused needs a person: here is one.
         self.sign_in();
-        for _ in 0..12 {
+        for _ in 0..8 {
             self.advance(HOUR / 2);
         }
         self.rest();
