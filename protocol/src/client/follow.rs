@@ -231,3 +231,6 @@ pub(super) enum Verdict {
 fn timed_out(method: &str) -> ClientError {
     ClientError::Timeout { method: method.to_owned(), after: PATIENCE }
 }
+
+#[cfg(test)]
+mod tests;
