@@ -1,6 +1,6 @@
 //! The asynchronous client's calls against a listener that answers canned lines.
 #![cfg(all(unix, feature = "async"))]
-#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail")]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "a test may fail")]
 
 use std::future::Future;
 use std::path::PathBuf;

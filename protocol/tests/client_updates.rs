@@ -1,6 +1,6 @@
 //! Both subscriptions that outlive their connections, against a listener that plays a script: one scene for each connection.
 #![cfg(all(unix, feature = "async"))]
-#![allow(clippy::expect_used, clippy::panic, reason = "a test may fail")]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "a test may fail")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -335,12 +335,9 @@ fn giving_up_the_wait_for_an_update_loses_none() {
         while seen < CHANGES {
             tokio::select! {
                 biased;
-                update = updates.next_update() => match update.expect("an update").expect("no error") {
-                    Update::Change(change) => {
-                        seen += 1;
-                        assert_eq!(change.seq, seen);
-                    }
-                    _ => {}
+                update = updates.next_update() => if let Update::Change(change) = update.expect("an update").expect("no error") {
+                    seen += 1;
+                    assert_eq!(change.seq, seen);
                 },
                 () = tokio::task::yield_now() => dropped += 1,
             }
