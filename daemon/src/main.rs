@@ -8,7 +8,9 @@ use aesync_protocol::endpoint::Scope;
 use aesyncd::args::{Args, EXIT_CONFIGURATION, check};
 use aesyncd::config::{Config, Environment, Loaded, make_user_directories, scope_of_this_process};
 use aesyncd::service::log::Log;
-use aesyncd::service::{Signal, Signals, activation, headline, notify, turned};
+#[cfg(unix)]
+use aesyncd::service::activation;
+use aesyncd::service::{Signal, Signals, headline, notify, turned};
 use aesyncd::transfer::{Counts, export, import};
 use aesyncd::{Daemon, StartError, StartOptions};
 use anyhow::Context as _;

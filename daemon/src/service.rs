@@ -1,5 +1,6 @@
 //! What the daemon owes to the system that runs it, and what it gets from there.
 
+#[cfg(unix)]
 pub mod activation;
 mod headline;
 pub mod log;
