@@ -6,6 +6,8 @@ mod headline;
 pub mod log;
 pub mod notify;
 mod signals;
+#[cfg(windows)]
+pub mod windows;
 
 pub use self::headline::{headline, turned};
 pub use self::signals::{Signal, Signals};

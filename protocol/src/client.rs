@@ -195,9 +195,8 @@ impl Owned {
 
 fn request_line<P: Serialize + ?Sized>(id: u64, method: &str, params: &P) -> Result<Vec<u8>, ClientError> {
     let mut line = Vec::new();
-    codec::write_request(&mut line, &Id::from(id), method, params).map_err(|source| ClientError::Protocol {
-        reason: format!("{method}'s params can't be written as JSON: {source}"),
-    })?;
+    codec::write_request(&mut line, &Id::from(id), method, params)
+        .map_err(|source| ClientError::Protocol { reason: format!("{method}'s params can't be written as JSON: {source}") })?;
     Ok(line)
 }
 

@@ -41,11 +41,21 @@ pub(super) enum Step {
 
 #[derive(Debug)]
 enum Link {
-    Away { not_before: Option<Instant> },
+    Away {
+        not_before: Option<Instant>,
+    },
     /// `subscribe` was sent.
-    Asking { id: u64, since: Instant, until: Instant },
+    Asking {
+        id: u64,
+        since: Instant,
+        until: Instant,
+    },
     /// Events come. `asked` for a sign of life, or it will be asked for, when nothing comes until then.
-    Live { since: Instant, until: Instant, asked: bool },
+    Live {
+        since: Instant,
+        until: Instant,
+        asked: bool,
+    },
     Ended,
 }
 
