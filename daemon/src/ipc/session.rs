@@ -16,7 +16,6 @@ use std::time::Duration;
 use aesync_protocol::Error;
 use aesync_protocol::codec::{self, Incoming, LineBuffer, LineError, Refused};
 use aesync_protocol::error::rpc;
-use aesync_protocol::response::Role;
 use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::FuturesUnordered;
@@ -29,6 +28,7 @@ use super::dispatch::{Caller, Server};
 use super::fanout::Page;
 use super::later::{Later, error_line};
 use super::listener::stopped;
+use super::roster::Attendance;
 
 /// With this many bytes of answers waiting, no more lines are taken.
 const MUCH_OUTPUT: usize = 256 * 1024;
@@ -86,6 +86,11 @@ pub(super) struct Session<T> {
     replay: Option<BoxFuture<'static, Result<Page, Error>>>,
     /// Whether the client has said anything yet.
     has_asked: bool,
+    /// Since when the client owes the rest of a line, or its first one.
+    owes_since: Option<Instant>,
+    /// Whether the socket took anything since this was last noted, and whether it takes no more.
+    took: bool,
+    blocked: bool,
     garbage: u32,
     alarm: Option<Pin<Box<Sleep>>>,
 }
@@ -97,11 +102,11 @@ struct Finished {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
-    pub(super) fn new(stream: T, server: Arc<Server>, role: Role) -> Self {
+    pub(super) fn new(stream: T, server: Arc<Server>, attendance: Attendance) -> Self {
         let lines = LineBuffer::new(server.limits.message);
         Self {
             stream,
-            caller: Caller { server, role, subscription: None },
+            caller: Caller { server, attendance, subscription: None },
             stage: Stage::Open,
             lines,
             out: Vec::new(),
@@ -113,6 +118,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             events_held: false,
             replay: None,
             has_asked: false,
+            owes_since: Some(Instant::now()),
+            took: false,
+            blocked: false,
             garbage: 0,
             alarm: None,
         }
@@ -123,11 +131,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     /// # Errors
     /// When the socket fails.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) -> io::Result<()> {
-        tokio::select! {
+        let seat = Arc::clone(&self.caller.attendance.seat);
+        let is_stop = tokio::select! {
             outcome = poll_fn(|cx| self.poll(cx)) => return outcome,
-            () = stopped(&mut stop) => {}
-        }
-        if let Some(outcome) = self.hear_out().await {
+            () = stopped(&mut stop) => true,
+            () = seat.dismissed() => false,
+        };
+        if is_stop && let Some(outcome) = self.hear_out().await {
             return outcome;
         }
         if !matches!(self.stage, Stage::Lingering { .. }) {
@@ -178,7 +188,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 tracing::debug!("closing a connection that takes none of its answers");
                 return Poll::Ready(Ok(()));
             }
+            if self.owes_until().is_some_and(|until| until <= Instant::now()) {
+                self.refuse_silent();
+                continue;
+            }
             if !moved && !self.poll_alarm(cx) {
+                self.note();
                 return Poll::Pending;
             }
         }
@@ -232,6 +247,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             let Some(line) = next else { break };
             moved = true;
             self.has_asked = true;
+            self.owes_since = None;
             match line.map(codec::parse) {
                 Ok(Ok(Incoming::Single(call))) => {
                     if let Some(line) = self.caller.call(call, &mut self.out) {
@@ -263,7 +279,34 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             }
             self.answers_wait |= self.out.len() > before;
         }
+        // The first request is owed from the start; blank lines are none.
+        if self.has_asked {
+            let is_amid_a_line = self.may_take() && !self.lines.is_empty();
+            self.owes_since = is_amid_a_line.then(|| self.owes_since.unwrap_or_else(Instant::now));
+        }
         moved
+    }
+
+    /// When the client must have sent the rest of a line. Never while it is the daemon that reads no further.
+    fn owes_until(&self) -> Option<Instant> {
+        let reads = self.stage == Stage::Open && self.may_take();
+        self.owes_since.filter(|_| reads).map(|since| since + self.caller.server.limits.request)
+    }
+
+    fn refuse_silent(&mut self) {
+        let seconds = self.caller.server.limits.request.as_secs();
+        let what = if self.lines.is_empty() { "no request came" } else { "the rest of a line did not come" };
+        let message = format!("the connection is closed: {what} within {seconds} s; connect again when there is something to ask");
+        self.refuse(&Error::new(aesync_protocol::ErrorCode::Timeout, message));
+        self.stage = Stage::Finishing { linger: true };
+    }
+
+    /// Tells how the connection stands.
+    fn note(&mut self) {
+        let seat = &self.caller.attendance.seat;
+        seat.stands(self.in_flight, self.caller.subscription.as_ref().and_then(|subscription| subscription.seq()));
+        seat.stalls(self.took, self.blocked);
+        self.took = false;
     }
 
     fn refuse(&mut self, error: &Error) {
@@ -285,11 +328,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(count)) => {
                     self.written += count;
+                    self.took = true;
                     self.stalled_since = None;
                     moved = true;
                 }
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => {
+                    self.blocked = true;
                     if self.answers_wait && self.stalled_since.is_none() {
                         self.stalled_since = Some(Instant::now());
                     }
@@ -303,6 +348,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             }
         }
         self.written = 0;
+        self.blocked = false;
         self.answers_wait = false;
         self.stalled_since = None;
         self.out.clear();
@@ -352,7 +398,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         };
         // A checkpoint can wait until the reader takes events again.
         let checkpoint = checkpoint.filter(|_| self.out.is_empty() && self.stage == Stage::Open);
-        let Some(deadline) = [stalled, checkpoint, by_stage].into_iter().flatten().min() else {
+        let Some(deadline) = [stalled, checkpoint, by_stage, self.owes_until()].into_iter().flatten().min() else {
             self.alarm = None;
             return false;
         };

@@ -38,6 +38,23 @@ pub(super) struct Peer {
     pub(super) process: Option<i32>,
 }
 
+impl Peer {
+    /// Its user's number, for people.
+    pub(super) fn uid(self) -> Option<u32> {
+        Some(self.user)
+    }
+
+    /// Its process's group, for people.
+    pub(super) fn gid(self) -> Option<u32> {
+        Some(self.group)
+    }
+
+    /// Its process, for people.
+    pub(super) fn pid(self) -> Option<u32> {
+        self.process.and_then(|process| u32::try_from(process).ok())
+    }
+}
+
 /// The listening socket.
 #[derive(Debug)]
 pub(super) struct Socket {
