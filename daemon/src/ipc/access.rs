@@ -4,10 +4,10 @@
 //! names them; a member of a group that `[access]` names has the highest of its roles; a member of the socket's group is operator. A name in
 //! `[access]` thus also lowers a member of the socket's group to observer. Nobody else gets in.
 
+use aesync_protocol::Error;
 use aesync_protocol::error::ErrorCode;
 use aesync_protocol::request::Request;
 use aesync_protocol::response::Role;
-use aesync_protocol::Error;
 use tokio::sync::watch;
 
 /// The `[access]` table: user names, numeric ids, and groups as `@name` or `@id`.

@@ -10,6 +10,7 @@ use aesync_protocol::response::{self, Empty, Pong, ServerName};
 use aesync_protocol::{Channel, Error, Event, OPENRPC, PROTOCOL, Request, Status};
 use futures_util::FutureExt as _;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
@@ -108,7 +109,7 @@ impl Caller {
                 write(out, id, &Empty {})?;
             }
             Request::Clients(_) => write(out, id, &self.server.roster.answer(self.server.fanout.position().1))?,
-            Request::Discover(_) => write(out, id, &*document()?)?,
+            Request::Discover(_) => write(out, id, &document()?)?,
             other => return self.request_later(other, id.cloned()).map(Some),
         }
         Ok(None)
@@ -215,10 +216,9 @@ impl Caller {
     }
 }
 
-/// The OpenRPC document on one line. No text in it holds a line break, so that those between the lines can go.
-fn document() -> Result<Box<RawValue>, Error> {
-    let text: String = OPENRPC.lines().map(str::trim_start).collect();
-    RawValue::from_string(text).map_err(|error| defect("the OpenRPC document is no JSON", &error))
+/// The OpenRPC document. It is asked for too rarely to be kept in the form that goes out.
+fn document() -> Result<Value, Error> {
+    serde_json::from_str(OPENRPC).map_err(|error| defect("the OpenRPC document is no JSON", &error))
 }
 
 fn stopping(method: &str) -> Error {

@@ -296,7 +296,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     fn refuse_silent(&mut self) {
         let seconds = self.caller.server.limits.request.as_secs();
         let what = if self.lines.is_empty() { "no request came" } else { "the rest of a line did not come" };
-        let message = format!("the connection is closed: {what} within {seconds} s; connect again when there is something to ask");
+        let message =
+            format!("the connection is closed: {what} within {seconds} s; connect again when there is something to ask");
         self.refuse(&Error::new(aesync_protocol::ErrorCode::Timeout, message));
         self.stage = Stage::Finishing { linger: true };
     }
