@@ -251,7 +251,7 @@ async fn a_session_whose_events_nobody_takes_any_more_ends() {
 
 #[tokio::test]
 async fn an_unusable_ca_file_is_named() {
-    let (_world, _server, url) = start();
+    let url = address("https://127.0.0.1:1");
     let end = open(SessionOptions { ca_file: Some("/nowhere/ca.pem".into()), ..options(url) }).end().await;
     assert_eq!(end.kind, SessionEndKind::Untrusted);
     assert!(end.detail.contains("/nowhere/ca.pem"), "{}", end.detail);
