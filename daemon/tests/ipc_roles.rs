@@ -1,6 +1,7 @@
 //! Who may do what, tried by real other users. That needs root, who alone can become somebody else.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "what is skipped is said, and processes of a test speak to it so")]
 
 mod ipc_support;
 
