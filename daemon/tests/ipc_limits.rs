@@ -4,6 +4,8 @@
 
 mod ipc_support;
 
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use aesyncd::ipc::Limits;
@@ -108,34 +110,49 @@ async fn one_stalled_subscriber_among_a_thousand_costs_the_others_no_event_and_t
     }
 }
 
+/// Where the clients' side of the test below connects, as often as it is to.
+const CONNECT_TO: &str = "AESYNC_TEST_CONNECT_TO";
+const CONNECTIONS: usize = 10_000;
+
+/// The clients' side: the test below runs it in a process of its own. By itself it has nothing to connect to.
+#[test]
+fn many_subscribers_connect() {
+    let Some(path) = std::env::var_os(CONNECT_TO) else { return };
+    let mut held = Vec::with_capacity(CONNECTIONS);
+    let request =
+        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"subscribe\",\"params\":{\"channels\":[\"notification\",\"change\"]}}\n";
+    for _ in 0..CONNECTIONS {
+        let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        stream.write_all(request).unwrap();
+        assert!(stream.read(&mut [0; 256]).unwrap() > 0);
+        held.push(stream);
+    }
+    // Until the other process has measured.
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
 /// Memory is the process's own, so that nothing else may run beside this.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs 20,000 descriptors and a process of its own: cargo test -p aesyncd --test ipc_limits -- --ignored"]
+#[ignore = "needs a process of its own: cargo test -p aesyncd --test ipc_limits -- --ignored"]
 async fn ten_thousand_idle_subscribers_cost_at_most_four_kilobytes_each() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    const COUNT: usize = 10_000;
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    assert!(hard > 2 * COUNT as u64 + 100, "only {hard} descriptors: raise `ulimit -Hn`");
+    assert!(hard > CONNECTIONS as u64 + 100, "only {hard} descriptors: raise `ulimit -Hn`");
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
-    let limits = Limits { connections: 2 * COUNT, connections_per_user: 2 * COUNT, ..Limits::default() };
+    let limits = Limits { connections: 2 * CONNECTIONS, connections_per_user: 2 * CONNECTIONS, ..Limits::default() };
     let house = House::build(Plan { limits, ring: 16 * 1024 * 1024, ..Plan::default() }).await;
     // What is there once, for all connections, is not theirs.
     let mut first = house.connect().await;
     first.call("subscribe", json!({"channels": ["notification", "change"]})).await;
     let before = resident();
-    let mut streams = Vec::with_capacity(COUNT);
-    for _ in 0..COUNT {
-        let mut stream = tokio::net::UnixStream::connect(&house.path).await.unwrap();
-        let request =
-            b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"subscribe\",\"params\":{\"channels\":[\"notification\",\"change\"]}}\n";
-        tokio::io::AsyncWriteExt::write_all(&mut stream, request).await.unwrap();
-        let mut answer = [0; 256];
-        assert!(tokio::io::AsyncReadExt::read(&mut stream, &mut answer).await.unwrap() > 0);
-        streams.push(stream.into_std().unwrap());
-    }
-    house.wait_for_subscribers(COUNT + 1).await;
-    let each = (resident() - before) / COUNT as u64;
-    println!("{each} B for each of {COUNT} idle subscribers, the test's own ends included");
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "many_subscribers_connect"]).env(CONNECT_TO, &house.path);
+    let mut clients = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    house.wait_for_subscribers(CONNECTIONS + 1).await;
+    let each = (resident() - before) / CONNECTIONS as u64;
+    drop(clients.stdin.take());
+    assert!(clients.wait().unwrap().success());
+    println!("{each} B for each of {CONNECTIONS} idle subscribers");
     assert!(each <= 4096, "{each} B each");
 }
 

@@ -9,6 +9,7 @@ mod errors;
 mod events;
 mod framing;
 mod methods;
+mod session;
 #[path = "../support/mod.rs"]
 mod support;
 mod wire;
