@@ -3,10 +3,11 @@
 //! The whole connection is one task that moves on with whatever is ready: finished answers, lines, the socket. It keeps no buffers while
 //! it is idle.
 
+mod deadlines;
 mod events;
+mod streams;
 
-use std::cell::RefCell;
-use std::future::{Future as _, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use aesync_protocol::error::rpc;
 use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::FuturesUnordered;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
@@ -33,12 +34,6 @@ use super::roster::Attendance;
 /// With this many bytes of answers waiting, no more lines are taken.
 const MUCH_OUTPUT: usize = 256 * 1024;
 
-/// How many bytes are read at once.
-const READ: usize = 64 * 1024;
-
-/// An empty output buffer that holds more memory than this gives it back.
-const KEPT_OUTPUT: usize = 512;
-
 /// How often the daemon looks whether a client that has closed its writing half, and waits for answers, is still there at all.
 const PRESENCE: Duration = Duration::from_secs(5);
 
@@ -47,11 +42,6 @@ const NEWCOMER: Duration = Duration::from_millis(500);
 
 /// How long a connection that the daemon ends goes on reading, so that a client which is still writing comes to read the reason.
 const LINGER: Duration = Duration::from_secs(1);
-
-thread_local! {
-    /// One read buffer for all connections of a thread: it is empty again before anything else runs.
-    static INPUT: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
-}
 
 /// What becomes of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,14 +195,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         all_lines_taken && self.pending.is_empty() && self.out.is_empty()
     }
 
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_shutdown(cx) {
-            // The other end was faster.
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
-            outcome => outcome,
-        }
-    }
-
     fn poll_pending(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         while self.out.len() < MUCH_OUTPUT
@@ -287,21 +269,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         moved
     }
 
-    /// When the client must have sent the rest of a line. Never while it is the daemon that reads no further.
-    fn owes_until(&self) -> Option<Instant> {
-        let reads = self.stage == Stage::Open && self.may_take();
-        self.owes_since.filter(|_| reads).map(|since| since + self.caller.server.limits.request)
-    }
-
-    fn refuse_silent(&mut self) {
-        let seconds = self.caller.server.limits.request.as_secs();
-        let what = if self.lines.is_empty() { "no request came" } else { "the rest of a line did not come" };
-        let message =
-            format!("the connection is closed: {what} within {seconds} s; connect again when there is something to ask");
-        self.refuse(&Error::new(aesync_protocol::ErrorCode::Timeout, message));
-        self.stage = Stage::Finishing { linger: true };
-    }
-
     /// Tells how the connection stands.
     fn note(&mut self) {
         let seat = &self.caller.attendance.seat;
@@ -320,93 +287,5 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             tracing::debug!("closing a connection that does not speak JSON-RPC");
             self.stage = Stage::Finishing { linger: true };
         }
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let mut moved = false;
-        while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match Pin::new(&mut self.stream).poll_write(cx, rest) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(count)) => {
-                    self.written += count;
-                    self.took = true;
-                    self.stalled_since = None;
-                    moved = true;
-                }
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => {
-                    self.blocked = true;
-                    if self.answers_wait && self.stalled_since.is_none() {
-                        self.stalled_since = Some(Instant::now());
-                    }
-                    // What is written need not be kept, nor moved for every few bytes.
-                    if self.written >= self.out.len() - self.written {
-                        self.out.drain(..self.written);
-                        self.written = 0;
-                    }
-                    return Ok(moved);
-                }
-            }
-        }
-        self.written = 0;
-        self.blocked = false;
-        self.answers_wait = false;
-        self.stalled_since = None;
-        self.out.clear();
-        if self.out.capacity() > KEPT_OUTPUT {
-            self.out = Vec::new();
-        }
-        Ok(moved)
-    }
-
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let discards = matches!(self.stage, Stage::Lingering { .. });
-        // Lines that were not taken yet are the reason to read no further.
-        let takes = self.stage == Stage::Open && self.may_take();
-        if !discards && !takes {
-            return Ok(false);
-        }
-        INPUT.with_borrow_mut(|input| {
-            let mut buffer = ReadBuf::new(input);
-            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
-                Poll::Pending => Ok(false),
-                Poll::Ready(Err(error)) => Err(error),
-                Poll::Ready(Ok(())) if discards && buffer.filled().is_empty() => {
-                    self.stage = Stage::Lingering { until: Instant::now() };
-                    Ok(true)
-                }
-                Poll::Ready(Ok(())) if discards => Ok(true),
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
-                    self.stage = Stage::HalfClosed { look_again: Instant::now() };
-                    Ok(true)
-                }
-                Poll::Ready(Ok(())) => {
-                    self.lines.feed(buffer.filled());
-                    Ok(true)
-                }
-            }
-        })
-    }
-
-    /// True when a deadline has passed.
-    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> bool {
-        let stalled = self.stalled_since.map(|since| since + self.caller.server.limits.stalled);
-        let checkpoint = self.caller.subscription.as_ref().and_then(|subscription| subscription.checkpoint_due());
-        let by_stage = match self.stage {
-            Stage::Lingering { until } => Some(until),
-            Stage::HalfClosed { look_again } => Some(look_again),
-            Stage::Open | Stage::Finishing { .. } => None,
-        };
-        // A checkpoint can wait until the reader takes events again.
-        let checkpoint = checkpoint.filter(|_| self.out.is_empty() && self.stage == Stage::Open);
-        let Some(deadline) = [stalled, checkpoint, by_stage, self.owes_until()].into_iter().flatten().min() else {
-            self.alarm = None;
-            return false;
-        };
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if alarm.deadline() != deadline {
-            alarm.as_mut().reset(deadline);
-        }
-        alarm.as_mut().poll(cx).is_ready()
     }
 }
