@@ -133,11 +133,7 @@ impl Daemon {
         {
             bind.audience = options.audience;
         }
-        bind.access = ipc::AccessLists {
-            observers: config.access.observers.clone(),
-            operators: config.access.operators.clone(),
-            admins: config.access.admins.clone(),
-        };
+        bind.access = config.access_lists();
         bind.limits.connections = config.ipc.max_connections;
         bind.limits.message = config.ipc.max_message;
         let listener = ipc::bind(bind).await?;
@@ -148,6 +144,7 @@ impl Daemon {
             instance: options.instance,
             reload: options.reload,
             log_filter: options.log_filter,
+            access: listener.access(),
             store,
             findings,
             upstream,

@@ -117,7 +117,7 @@ fn a_reload_applies_what_it_can_and_names_what_needs_a_restart() {
     let changes = old.diff(&new);
     let live = |key: &str| {
         let section = key.split('.').next().unwrap_or_default();
-        section == "auth" || (section == "sync" && key != "sync.entity_types") || key == "log.filter"
+        matches!(section, "auth" | "access") || (section == "sync" && key != "sync.entity_types") || key == "log.filter"
     };
     let is_default = |key: &str| old.shown().pointer(&pointer(key)) == new.shown().pointer(&pointer(key));
     let (expected_live, expected_restart): (Vec<&str>, Vec<&str>) =

@@ -10,6 +10,7 @@
 
 mod access;
 mod batch;
+mod clock;
 mod dispatch;
 mod door;
 mod fanout;
@@ -19,6 +20,7 @@ mod listener;
 mod position;
 mod reads;
 mod refusal;
+mod roster;
 mod session;
 mod source;
 #[cfg(unix)]
@@ -31,7 +33,7 @@ use unix as platform;
 #[cfg(windows)]
 use windows as platform;
 
-pub use access::AccessLists;
+pub use access::{Access, AccessLists};
 pub use fanout::{DEFAULT_RING, Fanout};
 pub use limits::Limits;
 pub use listener::{BindError, BindOptions, Listener, bind, serve};
