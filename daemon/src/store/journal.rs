@@ -84,7 +84,7 @@ impl Journal {
         let committed = Survey { size: survey.end, beyond: None, ..survey };
         let mut live = 0_u64;
         each_live(database, |place, value| {
-            live = live.saturating_add(frame_len(&place.1, value));
+            live = live.saturating_add(frame_len(&place.1, value.len()));
             Ok(())
         })?;
         Ok(Self { path: path.to_path_buf(), file, committed, live, floor: COMPACT_FLOOR, suspect: false })
@@ -115,7 +115,7 @@ impl Journal {
         let mut chunk = MAGIC.to_vec();
         let mut live = 0_u64;
         each_live(database, |place, value| {
-            live = live.saturating_add(frame_len(&place.1, value));
+            live = live.saturating_add(frame_len(&place.1, value.len()));
             push_write(&mut chunk, place, Some(value))?;
             if chunk.len() >= CHUNK {
                 file.write(&chunk)?;
@@ -175,11 +175,11 @@ impl Journal {
         Ok(())
     }
 
-    /// Keeps count of what is still true, once a write is in the database: `previous` is what stood there.
-    pub(super) fn account(&mut self, place: &Place, value: Option<&[u8]>, previous: Option<&[u8]>) {
+    /// Keeps count of what is still true, once a write is in the database: `previous` is the length of what stood there.
+    pub(super) fn account(&mut self, place: &Place, value: Option<&[u8]>, previous: Option<usize>) {
         if keys::is_journaled(place) {
-            let len = |value: Option<&[u8]>| value.map_or(0, |value| frame_len(&place.1, value));
-            self.live = self.live.saturating_add(len(value)).saturating_sub(len(previous));
+            let len = |value: Option<usize>| value.map_or(0, |length| frame_len(&place.1, length));
+            self.live = self.live.saturating_add(len(value.map(<[u8]>::len))).saturating_sub(len(previous));
         }
     }
 
@@ -363,8 +363,8 @@ fn each_live(database: &Database, mut each: impl FnMut(&Place, &[u8]) -> io::Res
     outcome.map_err(Fault::Io)
 }
 
-const fn frame_len(key: &[u8], value: &[u8]) -> u64 {
-    FRAME_HEADER + WRITE_HEADER + key.len() as u64 + value.len() as u64
+const fn frame_len(key: &[u8], value_len: usize) -> u64 {
+    FRAME_HEADER + WRITE_HEADER + key.len() as u64 + value_len as u64
 }
 
 fn push_write(out: &mut Vec<u8>, (tree, key): &Place, value: Option<&[u8]>) -> io::Result<()> {
