@@ -25,6 +25,8 @@ fn main() -> ExitCode {
     if args.check {
         return check(&args, &environment, scope);
     }
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    aesyncd::service::allocator::keep_memory_together();
     let loaded = match args.load(&environment, scope) {
         Ok(loaded) => loaded,
         Err(error) => return fail(&error, EXIT_CONFIGURATION),

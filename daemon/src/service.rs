@@ -1,6 +1,8 @@
 //! What the daemon owes to the system that runs it, and what it gets from there.
 
 pub mod activation;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub mod allocator;
 mod headline;
 pub mod log;
 pub mod notify;

@@ -46,6 +46,12 @@ pub(super) type Place = (Tree, Vec<u8>);
 /// What to write where; `None` removes.
 pub(super) type Writes = BTreeMap<Place, Option<Vec<u8>>>;
 
+/// sled's share of the cache: besides the pages that it counts, it keeps up to sixteen thousand that it has not counted yet, a table of
+/// all pages, and what the allocator can't give back of them.
+const SHARE: u64 = 8;
+/// The least that sled's cache works with, in bytes.
+const LEAST_CACHE: u64 = 256 * 1024;
+
 /// How long sled's files may stay locked: whoever opens them holds the state directory, so only what is about to let go of
 /// them does, such as a read that is under way in a database that failed.
 const RELEASE_DEADLINE: Duration = Duration::from_secs(10);
@@ -81,7 +87,7 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Opens the database in `dir`, or creates one there.
+    /// Opens the database in `dir`, or creates one there. sled gets an eighth of `cache_bytes`.
     pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, Fault> {
         let deadline = Instant::now() + RELEASE_DEADLINE;
         let (db, trees, apart) = loop {
@@ -100,7 +106,8 @@ impl Database {
     fn open_trees(dir: &Path, cache_bytes: u64) -> Result<(sled::Db, [sled::Tree; 4], Apart), Fault> {
         let open = || {
             // No timer: whoever is promised durability calls `sync`.
-            let db = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None).open()?;
+            let cache = (cache_bytes / SHARE).max(LEAST_CACHE);
+            let db = sled::Config::new().path(dir).cache_capacity(cache).flush_every_ms(None).open()?;
             let trees = [db.open_tree("replica")?, db.open_tree("outbox")?, db.open_tree("feed")?, db.open_tree("meta")?];
             let apart = Apart::open(&db)?;
             Ok((db, trees, apart))
