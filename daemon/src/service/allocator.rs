@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 /// What is set: one heap for all threads, and large pieces given back as soon as they are free.
-const SETTINGS: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "131072")];
+const SETTINGS: [(&str, &str); 2] = [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "65536")];
 
 /// Begins the process once more when nothing is set; what a person has set is left alone. When that fails, the daemon only needs more
 /// memory, so it goes on.

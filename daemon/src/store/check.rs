@@ -108,6 +108,7 @@ pub(super) fn start_feed_anew(
     }
     ledger.last_seq = ledger.last_seq.max(tail.unwrap_or(0));
     ledger.first_seq = ledger.last_seq.saturating_add(1);
+    ledger.feed_bytes = 0;
     ledger.log = uuid::Uuid::new_v4().to_string();
     put(writes, &keys::ledger(epoch), ledger)?;
     let prefix = keys::cursors(epoch);
