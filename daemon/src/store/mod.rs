@@ -51,3 +51,5 @@ pub use writer::Store;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod without;
