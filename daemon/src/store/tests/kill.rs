@@ -77,7 +77,9 @@ pub(super) fn assert_whole(dir: &Path, durable: u64) {
     let (cursor, before) = (reader.cursor(EPOCH, "user").unwrap(), model.cursor(EPOCH, "user").unwrap());
     assert_eq!(cursor.high_water, before.high_water.map(|at| at.plus_millis(-10_000)), "it steps back by the overlap");
     assert_eq!(cursor.canary, before.canary);
-    assert_eq!(reader.registry().unwrap(), sample::registry(last));
+    if last > 0 {
+        assert_eq!(reader.registry().unwrap(), sample::registry(last));
+    }
     assert_eq!(reader.rows(EPOCH, "user", "", usize::MAX), model.rows(EPOCH, "user", "", usize::MAX));
     assert_eq!(reader.changes(EPOCH, 0, usize::MAX), model.changes(EPOCH, 0, usize::MAX));
     assert_eq!(reader.entries(EPOCH, 0, usize::MAX), model.entries(EPOCH, 0, usize::MAX));
