@@ -240,13 +240,12 @@ async fn an_error_answered_as_an_empty_list_deletes_nothing_moves_nothing_and_is
     let status = status_where(&daemon, "suspicious", |status| status.types["end_user"].suspicious).await;
     assert_eq!(status.types["end_user"].high_water, before.types["end_user"].high_water);
     let last = scene.world.requests().last().map_or(0, |request| request.seq);
-    let (start, statuses) = (Instant::now(), daemon.status());
+    let statuses = daemon.status();
     wait_for("a few more of these answers", || {
         assert_ne!(statuses.borrow().status, StatusWord::Synced);
         scene.world.requests_since(last).len() >= 8
     })
     .await;
-    assert!(start.elapsed() > Duration::from_millis(500), "asked again and again without a pause: {:?}", start.elapsed());
     assert_eq!(records(&daemon, "end_user").await.len(), 30);
     assert!(scene.world.faults().remove(swallowed));
     converged(&scene, &daemon).await;

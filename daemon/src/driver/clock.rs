@@ -30,10 +30,9 @@ impl Clock {
     /// This moment, and whether the machine slept since the last call.
     pub(super) fn look(&mut self) -> (Now, bool) {
         let now = read(self.start);
-        let passed = i64::try_from(now.mono.saturating_sub(self.last.mono).as_millis()).unwrap_or(i64::MAX);
-        let ahead = now.wall.millis_since(self.last.wall).saturating_sub(passed);
+        let slept = slept(&self.last, &now);
         self.last = now;
-        (now, ahead > i64::try_from(SUSPENDED.as_millis()).unwrap_or(i64::MAX))
+        (now, slept)
     }
 
     /// The instant of a monotonic time.
@@ -51,6 +50,40 @@ pub(super) fn wall() -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
+/// Whether the machine slept between two looks: the monotonic clock stands still meanwhile. A clock that was set forward looks the same, and
+/// costs a new session; one that was set back does not.
+fn slept(last: &Now, now: &Now) -> bool {
+    let passed = i64::try_from(now.mono.saturating_sub(last.mono).as_millis()).unwrap_or(i64::MAX);
+    let ahead = now.wall.millis_since(last.wall).saturating_sub(passed);
+    ahead > i64::try_from(SUSPENDED.as_millis()).unwrap_or(i64::MAX)
+}
+
 fn read(start: Instant) -> Now {
     Now { mono: start.elapsed(), wall: wall(), dice: uuid::Uuid::new_v4().as_u128() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wall_clock_that_ran_ahead_means_that_the_machine_slept() {
+        let at =
+            |mono: u64, wall: i64| Now { mono: Duration::from_secs(mono), wall: Timestamp::from_millis(wall * 1_000), dice: 0 };
+        for (passed, wall, expected) in [
+            (0, 0, false),
+            (60, 60, false),
+            (3_600, 3_600, false),
+            (1, 31, false),
+            (1, 32, true),
+            (5, 8 * 3_600, true),
+            (60, -3_600, false),
+        ] {
+            assert_eq!(
+                slept(&at(100, 1_000), &at(100 + passed, 1_000 + wall)),
+                expected,
+                "{passed} s passed, {wall} s by the wall"
+            );
+        }
+    }
 }

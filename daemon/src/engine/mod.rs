@@ -38,6 +38,7 @@ pub mod transact;
 pub mod verdict;
 pub mod view;
 pub mod without;
+mod word;
 mod work;
 pub mod write_set;
 

@@ -11,6 +11,7 @@ use aesync_protocol::{Event, Status, StatusWord, Timestamp};
 
 use super::effect::Effect;
 use super::link::{Down, LinkState};
+use super::word::Facts;
 use super::{Engine, Now};
 
 /// Between two status events that differ in no more than counts.
@@ -137,7 +138,7 @@ impl Engine {
     }
 
     fn derive(&self, now: &Now) -> Status {
-        let (word, reason) = self.word();
+        let (word, reason) = self.facts().word();
         let types: BTreeMap<String, TypeStatus> =
             self.settings.type_names().map(|name| (name.to_owned(), self.type_status(name))).collect();
         Status {
@@ -169,28 +170,28 @@ impl Engine {
         }
     }
 
-    /// The first that applies wins.
-    fn word(&self) -> (StatusWord, Option<OfflineReason>) {
-        let offline = |reason| (StatusWord::Offline, Some(reason));
-        match self.link.state() {
-            LinkState::Down(Down::Paused) => return offline(OfflineReason::Paused),
-            LinkState::Down(Down::SignedOut) => return offline(OfflineReason::SignedOut),
-            LinkState::Down(Down::AuthRequired) => return offline(OfflineReason::AuthRequired),
-            LinkState::Down(Down::Misconfigured) => return offline(OfflineReason::Misconfigured),
-            LinkState::Down(Down::SigningIn) => return offline(OfflineReason::Unreachable),
-            LinkState::Online { .. } if !self.http.failing => {}
-            _ if self.http.up && !self.http.failing => {}
-            _ => return offline(OfflineReason::Unreachable),
-        }
+    fn facts(&self) -> Facts {
         let outbox = &self.ledger.outbox;
-        let waits = outbox.pending + outbox.sent + outbox.in_doubt + outbox.acked + outbox.blocked + outbox.quarantined;
         let kinds = || self.settings.type_names().map(|name| self.type_status(name));
-        if self.lane.is_busy() || kinds().any(|kind| !kind.first_sync_done) {
-            (StatusWord::Syncing, None)
-        } else if waits > 0 || !self.puller.all_fresh(&self.settings) || kinds().any(|kind| kind.dirty || kind.suspicious) {
-            (StatusWord::Pending, None)
-        } else {
-            (StatusWord::Synced, None)
+        Facts {
+            offline: self.offline(),
+            asking: self.lane.is_busy(),
+            first_sync: kinds().any(|kind| !kind.first_sync_done),
+            unconfirmed: outbox.pending + outbox.sent + outbox.in_doubt + outbox.acked + outbox.blocked + outbox.quarantined,
+            stale: !self.puller.all_fresh(&self.settings) || kinds().any(|kind| kind.dirty || kind.suspicious),
+        }
+    }
+
+    fn offline(&self) -> Option<OfflineReason> {
+        match self.link.state() {
+            LinkState::Down(Down::Paused) => Some(OfflineReason::Paused),
+            LinkState::Down(Down::SignedOut) => Some(OfflineReason::SignedOut),
+            LinkState::Down(Down::AuthRequired) => Some(OfflineReason::AuthRequired),
+            LinkState::Down(Down::Misconfigured) => Some(OfflineReason::Misconfigured),
+            LinkState::Down(Down::SigningIn) => Some(OfflineReason::Unreachable),
+            LinkState::Online { .. } if !self.http.failing => None,
+            _ if self.http.up && !self.http.failing => None,
+            _ => Some(OfflineReason::Unreachable),
         }
     }
 

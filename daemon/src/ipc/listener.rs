@@ -89,11 +89,14 @@ pub enum BindError {
 /// Where to listen, and to whom.
 #[derive(Debug)]
 pub struct BindOptions {
-    /// The path, on Unix.
+    /// The socket's path, or the pipe's name.
     pub path: PathBuf,
     /// A listening socket that systemd handed over; `path` then goes unused.
     #[cfg(unix)]
     pub inherited: Option<std::os::fd::OwnedFd>,
+    /// Whom the pipe lets in.
+    #[cfg(windows)]
+    pub audience: super::Audience,
     /// The `[access]` table.
     pub access: AccessLists,
     /// The bounds.
@@ -108,6 +111,8 @@ impl BindOptions {
             path: path.into(),
             #[cfg(unix)]
             inherited: None,
+            #[cfg(windows)]
+            audience: super::Audience::Own,
             access: AccessLists::default(),
             limits: Limits::default(),
         }
@@ -132,8 +137,8 @@ pub async fn bind(options: BindOptions) -> Result<Listener, BindError> {
         Some(inherited) => Socket::inherit(inherited)?,
         None => Socket::bind(&options.path).await?,
     };
-    #[cfg(not(unix))]
-    let socket = Socket::bind(&options.path).await?;
+    #[cfg(windows)]
+    let socket = Socket::bind(&options.path, options.audience).await?;
     let rules = platform::resolve(&options.access, socket.group());
     Ok(Listener { socket, rules, limits: options.limits })
 }

@@ -63,6 +63,11 @@ impl ServerUrl {
         self.0.as_str().trim_end_matches('/')
     }
 
+    /// Whether what is said to it is encrypted.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
     /// The URL of a route such as `api/client/sync/push`.
     pub(super) fn route(&self, route: &str) -> Url {
         let mut url = self.0.clone();

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::apart::{Apart, Mark};
-use super::disk::{database_synced, sync_dir};
+use super::disk::{database_synced, open_to_sync, sync_dir};
 use super::patience::patient;
 
 /// The trees. Their numbers are on disk: only append.
@@ -96,7 +96,7 @@ impl Database {
                 opened => break opened?,
             }
         };
-        let log = File::open(dir.join("db"))?;
+        let log = open_to_sync(&dir.join("db"))?;
         let database = Self { db, trees, apart, dir: dir.to_path_buf(), log, synced_blobs: Mutex::default() };
         database.sync()?;
         sync_dir(dir)?;
@@ -226,7 +226,7 @@ impl Database {
         for blob in dir.read_dir()? {
             let name = blob?.file_name();
             if !synced.contains(&name) {
-                match File::open(dir.join(&name)) {
+                match open_to_sync(&dir.join(&name)) {
                     Ok(file) => file.sync_all()?,
                     // sled removes what it no longer needs at any time.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

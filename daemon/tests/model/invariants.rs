@@ -13,6 +13,13 @@ use serde_json::json;
 
 use super::sim::{Sim, TYPES};
 
+/// The feed of an epoch as a subscriber has it: folded up to a change.
+#[derive(Clone, Debug, Default)]
+pub struct Folded {
+    seq: u64,
+    records: BTreeMap<(String, String), (Record, bool)>,
+}
+
 impl Sim {
     /// A transaction is on disk.
     pub fn watch(&mut self, outcome: &Outcome) {
@@ -178,10 +185,9 @@ impl Sim {
 
     /// I3 and R26, at any moment: folding the feed from 0 gives the visible replica, without gap or repeat, and that shows the newest
     /// local change of each entity.
-    pub fn check_feed(&self) {
+    pub fn check_feed(&mut self) {
         let epochs: BTreeSet<EpochId> = self.state.registry().expect("readable").epochs.keys().copied().collect();
         for epoch in epochs {
-            let folded = self.folded(epoch);
             let query = Query { view: &self.state, settings: &self.settings, epoch: Some(epoch), last_seq: u64::MAX };
             let mut listed = BTreeMap::new();
             for entity_type in TYPES {
@@ -198,24 +204,28 @@ impl Sim {
                     );
                 }
             }
-            assert_eq!(folded, listed, "I3: the folded feed is the visible replica");
+            assert_eq!(self.fold(epoch).records, listed, "I3: the folded feed is the visible replica");
         }
     }
 
-    fn folded(&self, epoch: EpochId) -> BTreeMap<(String, String), (Record, bool)> {
-        let mut folded: BTreeMap<(String, String), (Record, bool)> = BTreeMap::new();
-        for (position, change) in self.state.changes(epoch, 0, usize::MAX).expect("readable").into_iter().enumerate() {
-            assert_eq!(change.seq, position as u64 + 1, "I3: the feed has neither gap nor repeat");
+    /// Folds what came to the feed since the last look.
+    fn fold(&mut self, epoch: EpochId) -> &Folded {
+        let fold = self.folds.entry(epoch).or_default();
+        for change in self.state.changes(epoch, fold.seq, usize::MAX).expect("readable") {
+            fold.seq += 1;
+            assert_eq!(change.seq, fold.seq, "I3: the feed has neither gap nor repeat");
             let key = (change.entity_type, change.id);
             match change.op {
                 ChangeOp::Upsert => {
                     let seen = (change.record.expect("an upsert has a record"), change.pending);
-                    assert_ne!(folded.insert(key, seen.clone()), Some(seen), "R24: a change that changes nothing");
+                    if let Some(before) = fold.records.insert(key.clone(), seen) {
+                        assert_ne!(Some(&before), fold.records.get(&key), "R24: a change that changes nothing");
+                    }
                 }
-                ChangeOp::Delete => assert!(folded.remove(&key).is_some(), "R24: a deletion of what is not there"),
+                ChangeOp::Delete => assert!(fold.records.remove(&key).is_some(), "R24: a deletion of what is not there"),
             }
         }
-        folded
+        fold
     }
 }
 

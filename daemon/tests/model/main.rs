@@ -16,6 +16,7 @@ mod cases;
 mod invariants;
 mod mutations;
 mod ops;
+mod rules;
 mod server;
 mod sim;
 

@@ -90,6 +90,8 @@ pub struct Server {
     commits: u64,
     /// Pulls that asked for everything.
     pub listings: u64,
+    /// What was asked for, in its order, and when.
+    pub asked: Vec<(i64, Request)>,
     faults: BTreeMap<Fault, i64>,
     pub requests: u64,
 }
@@ -195,6 +197,7 @@ impl Server {
     /// Carries a request out.
     pub fn serve(&mut self, tenant: &str, request: &Request, now: i64) -> Done {
         self.requests += 1;
+        self.asked.push((now, request.clone()));
         let mut notified = BTreeSet::new();
         let nothing = |event| Done { answer: Some(vec![event]), notified: BTreeSet::new() };
         if self.has(Fault::Down, now) {

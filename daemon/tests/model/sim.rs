@@ -1,11 +1,13 @@
 //! The engine, a disk, a server and a network over virtual time: everything between them can be lost at any moment.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+use aesync_protocol::event::Event as ToldEvent;
 use aesync_protocol::request::PushWait;
 use aesync_protocol::response::{EntryOp, EntryState};
-use aesync_protocol::{Record, Status, StatusWord, Timestamp};
+use aesync_protocol::{Error, Record, Status, StatusWord, Timestamp};
 use aesyncd::engine::durable::{Entry, EpochId};
 use aesyncd::engine::effect::{CallId, Effect, Reply, Request};
 use aesyncd::engine::input::{
@@ -20,6 +22,7 @@ use aesyncd::engine::write_set::WriteSet;
 use aesyncd::engine::{Engine, Host, Now, identity};
 use serde_json::{Value, json};
 
+use super::invariants::Folded;
 use super::server::{Fault, Server};
 
 pub const TYPES: [&str; 2] = ["end_user", "interactions"];
@@ -59,7 +62,7 @@ pub struct Sim {
     tenant: usize,
     chance: u64,
     calls: u64,
-    pub status: Option<Status>,
+    pub status: Option<Arc<Status>>,
     /// Entries that were acknowledged: to whom they belong, and what they change.
     pub acknowledged: BTreeMap<u64, (EpochId, String, String)>,
     /// How those ended that left the outbox.
@@ -78,7 +81,18 @@ pub struct Sim {
     pub listing: BTreeSet<String>,
     /// The kinds of changes that the server was seen to drop, by epoch.
     pub learned: HashSet<(EpochId, String, EntryOp)>,
+    /// How far this machine's wall clock is ahead of the server's (R22), in milliseconds.
+    pub skew: i64,
+    /// What calls were answered, by their number.
+    pub replies: BTreeMap<u64, Result<Reply, Error>>,
+    /// What a subscriber made of each feed, since the last crash: that takes back what was not on disk.
+    pub folds: BTreeMap<EpochId, Folded>,
+    /// When subscribers were told a status, and which.
+    pub told: Vec<(i64, Status)>,
 }
+
+/// Clocks of machines: right, a day slow, more than a year fast.
+const SKEWS: [i64; 4] = [0, 0, -24 * HOUR, 500 * 24 * HOUR];
 
 impl Sim {
     pub fn new(chance: u64, without: Without) -> Self {
@@ -89,7 +103,8 @@ impl Sim {
         settings.brake_rows = 3;
         settings.without = without;
         let disk = Memory::default();
-        let (engine, effects) = start(&settings, &disk, START);
+        let skew = SKEWS[(chance % 4) as usize];
+        let (engine, effects) = start(&settings, &disk, START, skew);
         let mut sim = Self {
             now: START,
             server: Server::default(),
@@ -116,6 +131,10 @@ impl Sim {
             hidden: BTreeSet::new(),
             listing: BTreeSet::new(),
             learned: HashSet::new(),
+            skew,
+            replies: BTreeMap::new(),
+            folds: BTreeMap::new(),
+            told: Vec::new(),
         };
         sim.carry_out(effects);
         sim.sign_in();
@@ -132,7 +151,11 @@ impl Sim {
 
     fn moment(&mut self) -> Now {
         let dice = u128::from(self.draw()) << 64 | u128::from(self.draw());
-        Now { mono: Duration::from_millis((self.now - START).unsigned_abs()), wall: Timestamp::from_millis(self.now), dice }
+        Now {
+            mono: Duration::from_millis((self.now - START).unsigned_abs()),
+            wall: Timestamp::from_millis(self.now + self.skew),
+            dice,
+        }
     }
 
     /// xorshift: the same case always runs the same way.
@@ -172,12 +195,29 @@ impl Sim {
     }
 
     /// An application pushes an entity, which is marked with the tenant that it is meant for.
-    pub fn push(&mut self, entity_type: &str, mut entity: Value) {
-        self.calls += 1;
+    pub fn push(&mut self, entity_type: &str, entity: Value) -> u64 {
+        self.push_as(entity_type, entity, None)
+    }
+
+    /// The same, with a `requestId`.
+    pub fn push_as(&mut self, entity_type: &str, mut entity: Value, request_id: Option<&str>) -> u64 {
         entity["tenant"] = json!(self.tenant());
         let changes = vec![(entity_type.to_owned(), vec![entity])];
         let (wait, timeout) = (PushWait::Queued, Duration::from_secs(60));
-        self.input(Input::Call(CallId(self.calls), Call::Push { changes, request_id: None, wait, timeout }));
+        self.call(Call::Push { changes, request_id: request_id.map(str::to_owned), wait, timeout })
+    }
+
+    /// An application calls; the answer will be in `replies` under this number.
+    pub fn call(&mut self, call: Call) -> u64 {
+        self.calls += 1;
+        self.input(Input::Call(CallId(self.calls), call));
+        self.calls
+    }
+
+    /// The live entries of the present identity, by number.
+    pub fn outbox(&self) -> Vec<Entry> {
+        let Some(epoch) = self.epoch() else { return Vec::new() };
+        self.state.entries(epoch, 0, usize::MAX).expect("readable")
     }
 
     /// A number that grows with every call.
@@ -186,8 +226,7 @@ impl Sim {
     }
 
     pub fn sync(&mut self) {
-        self.calls += 1;
-        self.input(Input::Call(CallId(self.calls), Call::Sync));
+        self.call(Call::Sync);
     }
 
     /// Another device writes, and the server tells.
@@ -243,12 +282,13 @@ impl Sim {
             self.watch(&outcome);
         }
         self.state = self.disk.clone();
+        self.folds.clear();
         self.life += 1;
         self.session = None;
         self.in_flight = None;
         self.pages.clear();
         self.forget_pulls();
-        let (engine, effects) = start(&self.settings, &self.disk, self.now);
+        let (engine, effects) = start(&self.settings, &self.disk, self.now, self.skew);
         self.engine = engine;
         self.carry_out(effects);
         self.sign_in();
@@ -370,18 +410,26 @@ impl Sim {
                     self.unflushed.push_back((write_set, outcome));
                 }
                 Effect::Abandon(id) if self.in_flight == Some(id) => self.in_flight = None,
-                Effect::Reply(_, Ok(Reply::Pushed(pushed))) => {
-                    for entry in pushed.entries {
-                        if let Some(place) = self.enqueued.get(&entry.entry) {
-                            self.acknowledged.insert(entry.entry, place.clone());
+                Effect::Reply(call, reply) => {
+                    if let Ok(Reply::Pushed(pushed)) = &reply {
+                        for entry in &pushed.entries {
+                            if let Some(place) = self.enqueued.get(&entry.entry) {
+                                self.acknowledged.insert(entry.entry, place.clone());
+                            }
                         }
+                    }
+                    self.replies.insert(call.0, reply);
+                }
+                Effect::Publish(event) => {
+                    if let ToldEvent::Status { status } = *event {
+                        self.told.push((self.now, *status));
                     }
                 }
                 Effect::Snapshot(status) => {
                     if status.status == StatusWord::Synced {
                         self.check_synced(&status);
                     }
-                    self.status = Some(Status::clone(&status));
+                    self.status = Some(status);
                 }
                 // A token that was refused is followed by a new one.
                 Effect::Login => self.later(1_000, Event::Client(Input::LoginFailed(LoginFailure::NoCredentials))),
@@ -398,6 +446,11 @@ impl Sim {
         }
         self.sent.push_back(self.now);
         assert!(self.sent.len() < 300, "I5: {} requests in a minute", self.sent.len());
+    }
+
+    /// Which connection attempt this is, of those of this life.
+    pub fn session_number(&self) -> u64 {
+        self.session.map_or(0, |(SessionId(number), _)| number)
     }
 
     /// Whether a session is up.
@@ -422,7 +475,7 @@ impl Sim {
         self.server.heal();
         // A token that was refused needs a person: here is one.
         self.sign_in();
-        for _ in 0..12 {
+        for _ in 0..8 {
             self.advance(HOUR / 2);
         }
         self.rest();
@@ -439,10 +492,10 @@ impl Sim {
     }
 }
 
-fn start(settings: &Settings, disk: &Memory, now: i64) -> (Engine, Vec<Effect>) {
+fn start(settings: &Settings, disk: &Memory, now: i64, skew: i64) -> (Engine, Vec<Effect>) {
     let registry = disk.registry().expect("readable");
     let found = identity::boot(settings, disk, &registry).expect("readable");
-    let wall = Timestamp::from_millis(now);
+    let wall = Timestamp::from_millis(now + skew);
     let host = Host { version: "0".to_owned(), pid: 1, started_at: wall, instance: "default".to_owned() };
     let now = Now { mono: Duration::from_millis((now - START).unsigned_abs()), wall, dice: 7 };
     Engine::new(settings.clone(), host, found, &now)

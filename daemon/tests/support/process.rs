@@ -13,14 +13,15 @@ pub struct Process {
 
 impl Process {
     /// Starts the daemon with the scene's server and token, and with `settings` as further TOML. What it says is appended to
-    /// [`log_of`].
+    /// [`log_of`]. `AESYNC_TEST_DAEMON` names another build of it, such as the packaged one.
     pub fn start(scene: &Scene, settings: &str) -> Self {
         let file = scene.dir.path().join("aesyncd.toml");
         let url = scene.config.server.url.as_deref().expect("a server");
         let token = scene.config.auth.token_file.as_ref().expect("a token");
         std::fs::write(&file, format!("[server]\nurl = {url:?}\n[auth]\ntoken_file = {token:?}\n{settings}")).expect("written");
         let log = || -> File { OpenOptions::new().create(true).append(true).open(log_of(scene)).expect("the log opens") };
-        let mut command = Command::new(env!("CARGO_BIN_EXE_aesyncd"));
+        let program = std::env::var_os("AESYNC_TEST_DAEMON").unwrap_or_else(|| env!("CARGO_BIN_EXE_aesyncd").into());
+        let mut command = Command::new(program);
         command.arg("--config").arg(&file).arg("--socket").arg(scene.socket()).arg("--state-dir").arg(scene.state_dir());
         command.stdin(Stdio::null()).stdout(log()).stderr(log());
         Self { child: command.spawn().expect("the daemon starts") }

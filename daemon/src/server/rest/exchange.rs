@@ -87,7 +87,7 @@ impl Exchange {
     pub(super) fn new(options: RestOptions) -> Result<Self, BuildError> {
         let RestOptions { server, ca_file, limits, timeouts, .. } = options;
         let client = Client::builder()
-            .use_preconfigured_tls(tls::connector(ca_file.as_deref())?)
+            .use_preconfigured_tls(tls::connector(&server, ca_file.as_deref())?)
             .user_agent(concat!("aesyncd/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
             .no_proxy()

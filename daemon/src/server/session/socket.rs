@@ -50,10 +50,9 @@ pub(super) fn prepare(options: &SessionOptions) -> Result<(ClientBuilder, Inbox)
     let inbox = Inbox { life: life_out, incoming: incoming_out, overflowed: Arc::clone(&overflowed) };
 
     let (connected, closed, broken, ended) = (life.clone(), life.clone(), life.clone(), life);
-    let builder = ClientBuilder::new(options.server.socket().as_str())
+    let mut builder = ClientBuilder::new(options.server.socket().as_str())
         // Its polling transport loops without end on an empty answer and dies of a large one.
         .transport_type(TransportType::Websocket)
-        .tls_config(tls::connector(options.ca_file.as_deref())?)
         .auth(json!({ "token": options.token.expose_secret() }))
         // Only so that `on_reconnect` is called when the reader ended, which no event says; it never lets the reconnect go on.
         .reconnect(true)
@@ -82,6 +81,10 @@ pub(super) fn prepare(options: &SessionOptions) -> Result<(ClientBuilder, Inbox)
             }
             async {}.boxed()
         });
+    // Anew for each connection: authorities that were replaced count from the next one on.
+    if options.server.is_encrypted() {
+        builder = builder.tls_config(tls::connector(&options.server, options.ca_file.as_deref())?);
+    }
     Ok((builder, inbox))
 }
 
