@@ -25,7 +25,7 @@ enum Copied {
     /// It is not worth it: the files hold so many bytes of keys and values.
     NotWorth(u64),
     /// The copy, without what was written meanwhile.
-    Done(Database, PathBuf),
+    Done(Box<Database>, PathBuf),
 }
 
 /// Watches the size of sled's files.
@@ -131,7 +131,7 @@ impl Rewriter {
                 self.live = Some(live);
                 return Ok(None);
             }
-            Copied::Done(copy, path) => (copy, path),
+            Copied::Done(copy, path) => (*copy, path),
         };
         for (tree, key) in changed {
             let value = database.get(tree, &key)?.map(|value| value.to_vec());
@@ -178,5 +178,5 @@ fn copy(from: &Database, size: u64, target: PathBuf, cache_bytes: u64, stop: &At
     }
     // Most of the waiting for the disk is done here, so that little is left for the switch.
     copy.sync()?;
-    Ok(Copied::Done(copy, target))
+    Ok(Copied::Done(Box::new(copy), target))
 }

@@ -87,7 +87,7 @@ fn noise(seed: u64, length: usize) -> String {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        text.extend((0..10).map(|letter| char::from(LETTERS[(state >> (letter * 6)) as usize & 63])));
+        text.extend((0..10).map(|letter| char::from(LETTERS[usize::try_from((state >> (letter * 6)) & 63).expect("small")])));
     }
     text
 }
