@@ -10,7 +10,7 @@ use crate::terminal::{Terminal, program};
 /// A daemon with types, records and an outbox to complete.
 fn daemon() -> Daemon {
     Daemon::new(|method, params| match method {
-        "status.get" => Reply::Result(status("synced")),
+        "status" => Reply::Result(status("synced")),
         "records.list" if params["entityType"] == "interactions" => Reply::Result(json!({"records": [
             {"record": {"id": "3f00-only", "name": "one"}, "pending": false},
         ], "seq": 7})),

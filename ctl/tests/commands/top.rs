@@ -42,7 +42,7 @@ fn daemon() -> Daemon {
             resolved.store(true, Ordering::SeqCst);
             Reply::Result(json!({}))
         }
-        "sync" => Reply::Result(json!({"pushed": 2, "types": {}})),
+        "sync" => Reply::Result(json!({"pushed": 2, "types": {}, "seq": 7})),
         "pause" => Reply::Result(json!({})),
         "outbox.retry" => Reply::Result(json!({"count": 1})),
         _ => error("unsupported", &format!("{method} was not expected"), "fix the test"),
