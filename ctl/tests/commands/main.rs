@@ -1,6 +1,6 @@
 //! The real `aectl` against a daemon of canned answers.
 #![cfg(unix)]
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr, reason = "a test may fail")]
 
 mod bulk;
 mod completion;
