@@ -103,6 +103,8 @@ pub(crate) enum Command {
     BugReport(cmd::bug_report::Args),
     /// Show everything at once, live, on the whole terminal
     Top,
+    /// List who is connected to the daemon
+    Clients,
     /// Print the daemon's metrics in Prometheus text format
     Metrics,
     /// Print where the daemon's socket is looked for

@@ -2,6 +2,7 @@
 
 pub(crate) mod bug_report;
 pub(crate) mod changes;
+mod clients;
 pub(crate) mod completions;
 pub(crate) mod conflicts;
 pub(crate) mod doctor;
@@ -66,6 +67,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Doctor => doctor::run(&context),
         Command::BugReport(args) => bug_report::run(&context, args),
         Command::Top => top::run(&context),
+        Command::Clients => clients::run(&context),
         Command::Metrics => metrics::run(&context),
         Command::SocketPath => socket_path::run(&context),
         Command::Completions(args) => completions::run(&context, &args),

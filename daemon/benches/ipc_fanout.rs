@@ -1,5 +1,6 @@
-//! Lines of 200 B to 1, 100 and 1,000 subscribers over the local socket: the ring beside a tokio broadcast channel that writes every
-//! message by itself, in the same run. And what one stalled subscriber costs the others. Quote the ratios.
+//! Lines of 200 B to 1, 100 and 1,000 subscribers over the local socket: the ring beside its limit, which is lines that are there already
+//! and go out 64 KiB at a time, and beside a tokio broadcast channel that writes every message by itself, in the same run. And what one
+//! stalled subscriber costs the others. Quote the ratios.
 //!
 //! `cargo bench -p aesyncd --bench ipc_fanout`
 #![cfg(unix)]
@@ -39,14 +40,16 @@ fn main() {
     println!("million deliveries per second of lines of {} B", line_length());
     println!("      serializing alone: {:6.2}", serializing());
     for subscribers in [1, 100, 1000] {
-        let (mut ring, mut stalled, mut broadcast) = (0_f64, 0_f64, 0_f64);
+        let (mut limit, mut ring, mut stalled, mut broadcast) = (0_f64, 0_f64, 0_f64, 0_f64);
         for _ in 0..REPEATS {
+            limit = limit.max(runtime.block_on(ready_lines(subscribers)));
             ring = ring.max(runtime.block_on(ring_of(subscribers, false)));
             stalled = stalled.max(runtime.block_on(ring_of(subscribers, true)));
             broadcast = broadcast.max(runtime.block_on(broadcast_channel(subscribers)));
         }
         println!(
-            "{subscribers:5} subscribers: ring {ring:6.2}, with one more that is stalled {stalled:6.2} ({:.2}), broadcast {broadcast:5.2}; ring to broadcast {:.1}",
+            "{subscribers:5} subscribers: limit {limit:6.2}, ring {ring:6.2} ({:.2} of it), with one more that is stalled {stalled:6.2} ({:.2}), broadcast {broadcast:5.2}; ring to broadcast {:.1}",
+            ring / limit,
             stalled / ring,
             ring / broadcast
         );
@@ -100,8 +103,7 @@ async fn ring_of(subscribers: u64, one_stalls: bool) -> f64 {
         clients.push(stream);
     }
     let _stalled = one_stalls.then(|| clients.pop());
-    // No more than the ring holds: nothing here holds the publisher back, and the durable feed is not what is measured.
-    let changes = (DELIVERIES / subscribers).clamp(2_000, 40_000) / BATCH * BATCH;
+    let changes = changes_for(subscribers);
     // What is stored must not grow while the clock runs.
     let batches: Vec<Vec<Change>> =
         (0..changes / BATCH).map(|batch| (1..=BATCH).map(|n| one(batch * BATCH + n)).collect()).collect();
@@ -119,6 +121,47 @@ async fn ring_of(subscribers: u64, one_stalls: bool) -> f64 {
     stop.send_replace(true);
     served.await.unwrap();
     speed
+}
+
+/// What the sockets carry: nothing is serialized, shared under a lock or waited for.
+async fn ready_lines(subscribers: u64) -> f64 {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("s");
+    let listener = UnixListener::bind(&path).unwrap();
+    let changes = changes_for(subscribers);
+    let mut lines = Vec::new();
+    for seq in 1..=changes {
+        aesync_protocol::codec::write_change(&mut lines, &one(seq)).unwrap();
+    }
+    let lines: Arc<[u8]> = lines.into();
+    let mut ends = Vec::new();
+    for _ in 0..subscribers {
+        let client = UnixStream::connect(&path).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        ends.push((client, server));
+    }
+    let before = Instant::now();
+    let mut readers = Vec::new();
+    for (client, mut server) in ends {
+        let lines = Arc::clone(&lines);
+        tokio::spawn(async move {
+            for chunk in lines.chunks(64 * 1024) {
+                server.write_all(chunk).await.unwrap();
+            }
+            // Open until the reader has everything.
+            server.read(&mut [0]).await
+        });
+        readers.push(tokio::spawn(read_to(client, changes)));
+    }
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    rate(changes * subscribers, before.elapsed())
+}
+
+/// No more than the ring holds: nothing here holds the publisher back, and the durable feed is not what is measured.
+fn changes_for(subscribers: u64) -> u64 {
+    (DELIVERIES / subscribers).clamp(2_000, 40_000) / BATCH * BATCH
 }
 
 async fn broadcast_channel(subscribers: u64) -> f64 {

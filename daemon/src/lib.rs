@@ -68,6 +68,9 @@ pub struct StartOptions {
     /// A listening socket that was handed over; `socket` then only names it.
     #[cfg(unix)]
     pub inherited: Option<std::os::fd::OwnedFd>,
+    /// Whom the pipe lets in.
+    #[cfg(windows)]
+    pub audience: ipc::Audience,
     /// The instance's name.
     pub instance: String,
     /// Reads the configuration again.
@@ -85,6 +88,8 @@ impl StartOptions {
             socket: socket.into(),
             #[cfg(unix)]
             inherited: None,
+            #[cfg(windows)]
+            audience: ipc::Audience::Own,
             instance: "default".to_owned(),
             reload: Box::new(|| Err("this daemon was started without a configuration file".to_owned())),
             log_filter: Box::new(|_| {}),
@@ -125,11 +130,11 @@ impl Daemon {
         {
             bind.inherited = options.inherited;
         }
-        bind.access = ipc::AccessLists {
-            observers: config.access.observers.clone(),
-            operators: config.access.operators.clone(),
-            admins: config.access.admins.clone(),
-        };
+        #[cfg(windows)]
+        {
+            bind.audience = options.audience;
+        }
+        bind.access = config.access_lists();
         bind.limits.connections = config.ipc.max_connections;
         bind.limits.message = config.ipc.max_message;
         let listener = ipc::bind(bind).await?;
@@ -140,6 +145,7 @@ impl Daemon {
             instance: options.instance,
             reload: options.reload,
             log_filter: options.log_filter,
+            access: listener.access(),
             store,
             findings,
             upstream,

@@ -360,7 +360,7 @@ async fn entities_that_the_server_would_refuse_or_hide_are_refused_with_their_pl
     assert_eq!(status.outbox, aesync_protocol::status::OutboxStatus::default());
     for unknown in ["orders", ""] {
         let list = RecordsList { entity_type: unknown.to_owned(), limit: None, after: None };
-        assert_eq!(code(&try_call(&daemon, list).await.expect_err("no such type")), "invalid_entity");
+        assert_eq!(code(&try_call(&daemon, list).await.expect_err("no such type")), "not_found");
     }
     let get = RecordsGet { entity_type: "end_user".to_owned(), id: "nobody".to_owned() };
     assert_eq!(code(&try_call(&daemon, get).await.expect_err("nobody")), "not_found");

@@ -4,14 +4,12 @@
 
 mod ipc_support;
 
-use std::io::{BufRead as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::path::Path;
 
-use aesyncd::ipc::{AccessLists, BindError, BindOptions, Limits, bind, serve};
+use aesyncd::ipc::{BindError, BindOptions, Limits, bind, serve};
 use ipc_support::*;
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
 
@@ -174,84 +172,4 @@ async fn a_stop_does_not_wait_for_an_answer_that_does_not_come() {
     let before = tokio::time::Instant::now();
     house.served.await.unwrap();
     assert!(before.elapsed() <= std::time::Duration::from_secs(3));
-}
-
-/// Where the other users' side of the test below finds the socket and what to send.
-const SPEAK_TO: &str = "AESYNC_TEST_SPEAK_TO";
-const SPEAK: &str = "AESYNC_TEST_SPEAK";
-
-/// The other users' side: the test below runs it in a process of theirs. By itself it has nothing to say.
-#[test]
-fn another_user_speaks() {
-    let (Some(path), Ok(line)) = (std::env::var_os(SPEAK_TO), std::env::var(SPEAK)) else { return };
-    let heard = std::os::unix::net::UnixStream::connect(path).and_then(|mut stream| {
-        stream.write_all(line.as_bytes())?;
-        let mut answer = String::new();
-        std::io::BufReader::new(stream).read_line(&mut answer)?;
-        Ok(answer)
-    });
-    println!("\nheard {}", heard.unwrap_or_else(|error| format!("{:?}", error.kind())));
-}
-
-/// What another user hears: the role from `hello`, or the error's code.
-async fn as_user(path: &Path, user: u32, method: &str) -> String {
-    let params = if method == "hello" { json!({"client": {"name": "t", "version": "1"}, "protocol": 1}) } else { json!({}) };
-    let line = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-    let mut command = std::process::Command::new("setpriv");
-    command.args([format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".to_owned()]);
-    command.arg(std::env::current_exe().unwrap()).args(["--exact", "another_user_speaks", "--nocapture"]);
-    command.env(SPEAK_TO, path).env(SPEAK, format!("{line}\n"));
-    let called = tokio::task::spawn_blocking(move || command.output());
-    let output = in_time("another user's call", called).await.unwrap().expect("setpriv");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let heard = text.lines().find_map(|line| line.strip_prefix("heard ")).unwrap_or_else(|| panic!("{output:?}"));
-    let Ok(answer) = serde_json::from_str::<Value>(heard) else { return heard.to_owned() };
-    answer["result"]["role"].as_str().unwrap_or_else(|| code(&answer["error"])).to_owned()
-}
-
-#[tokio::test]
-async fn other_users_have_the_roles_that_access_and_the_sockets_group_give_them() {
-    if !nix::unistd::Uid::effective().is_root() || std::process::Command::new("setpriv").arg("--version").output().is_err() {
-        println!("skipped: becoming another user needs root and setpriv");
-        return;
-    }
-    let directory = TempDir::new().unwrap();
-    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    let path = directory.path().join("s");
-    let access = AccessLists {
-        observers: vec!["6001".to_owned(), "@6100".to_owned()],
-        operators: vec!["6002".to_owned()],
-        admins: vec!["6003".to_owned()],
-    };
-    let limits = Limits { connections_per_user: 1, ..Limits::default() };
-    let listener = bind(BindOptions { access, limits, ..BindOptions::new(&path) }).await.expect("bound");
-    let daemon = FakeDaemon::new(1 << 16);
-    let (calls, _calls) = mpsc::channel(1);
-    let (_stop, stopped) = watch::channel(false);
-    tokio::spawn(serve(listener, daemon.clone(), calls, daemon.fanout.clone(), stopped));
-    let refused = as_user(&path, 6001, "hello").await;
-    assert!(refused.contains("PermissionDenied"), "0660 keeps others out: {refused}");
-    // Let everybody reach the daemon, so that its own rules are what decides.
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
-    for (user, method, expected) in [
-        (6001, "hello", "observer"),
-        (6001, "shutdown", "permission_denied"),
-        (6002, "hello", "operator"),
-        (6003, "hello", "admin"),
-        (6100, "hello", "observer"),
-        (6009, "hello", "permission_denied"),
-    ] {
-        assert_eq!(as_user(&path, user, method).await, expected, "{user} {method}");
-    }
-    // One connection too many for a user leaves the others alone.
-    let path = directory.path().join("full");
-    let limits = Limits { connections_per_user: 0, ..Limits::default() };
-    let access = AccessLists { admins: vec!["6003".to_owned()], ..AccessLists::default() };
-    let listener = bind(BindOptions { access, limits, ..BindOptions::new(&path) }).await.expect("bound");
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
-    let (calls, _calls) = mpsc::channel(1);
-    let (_stop, stopped) = watch::channel(false);
-    tokio::spawn(serve(listener, daemon.clone(), calls, daemon.fanout.clone(), stopped));
-    assert_eq!(as_user(&path, 6003, "hello").await, "busy");
-    assert_eq!(as_user(&path, 0, "hello").await, "admin");
 }

@@ -23,6 +23,7 @@ pub mod rpc {
 
 /// The stable names of what can go wrong; they stand in `error.data.code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// The server can't be reached now.
@@ -95,6 +96,7 @@ impl fmt::Display for ErrorCode {
 
 /// A JSON-RPC error object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Error {
     /// One of [`rpc`].
     pub code: i64,
@@ -107,6 +109,7 @@ pub struct Error {
 
 /// The particulars of an application error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorData {
     /// The stable name. A client meets names it does not know yet as text.
     pub code: String,

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use crate::entity::Record;
-use crate::response::Entry;
+use crate::response::{Entry, Role};
 use crate::status::Status;
 use crate::time::Timestamp;
 
 /// What one can subscribe to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Channel {
     /// The whole status, whenever it changed; the first event is its snapshot.
@@ -23,8 +24,36 @@ pub enum Channel {
     Progress,
 }
 
+impl Channel {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Status, Self::Notification, Self::Change, Self::Outbox, Self::Progress];
+
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Notification => "notification",
+            Self::Change => "change",
+            Self::Outbox => "outbox",
+            Self::Progress => "progress",
+        }
+    }
+
+    /// The least role that may subscribe to it.
+    #[must_use]
+    pub const fn role(self) -> Role {
+        match self {
+            Self::Status | Self::Notification | Self::Progress => Role::Observer,
+            // They carry records.
+            Self::Change | Self::Outbox => Role::Operator,
+        }
+    }
+}
+
 /// An event's params.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "channel", rename_all = "lowercase")]
 pub enum Event {
     /// The whole status.
@@ -63,6 +92,7 @@ pub enum Event {
 
 /// A server notification (rule R34: a hint, which says that a pull may be worth while).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Notification {
     /// `data_available`, `sync_complete`, `sync_error` or `conflict_detected`.
@@ -81,6 +111,7 @@ pub struct Notification {
 
 /// What a change did to the visible replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ChangeOp {
     /// The record is now this one.
@@ -91,6 +122,7 @@ pub enum ChangeOp {
 
 /// Where a change came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
     /// A pull.
@@ -101,6 +133,7 @@ pub enum Origin {
 
 /// One entry of the change feed. Folding all of them, in order, gives the visible replica (invariant I3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Change {
     /// The position, counted from 1 without gaps.
@@ -124,6 +157,7 @@ pub struct Change {
 
 /// How far a long operation has come: counts, never a bare percentage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Progress {
     /// `push`, `pull`, `reconcile`.

@@ -18,6 +18,8 @@ pub mod error;
 pub mod event;
 pub mod request;
 pub mod response;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod status;
 pub mod time;
 
@@ -30,6 +32,9 @@ pub use time::Timestamp;
 
 /// The protocol version that this crate speaks.
 pub const PROTOCOL: u32 = 1;
+
+/// The OpenRPC document, as `rpc.discover` answers it.
+pub const OPENRPC: &str = include_str!("../openrpc.json");
 
 /// Compiles the README's example.
 #[cfg(all(doctest, feature = "client"))]

@@ -7,19 +7,21 @@ use serde_json::{Value, value::RawValue};
 use crate::entity::{Changes, Record};
 use crate::error::{Error, rpc};
 use crate::event::Channel;
-use crate::response;
+use crate::response::{self, Role};
 use crate::status;
 
 /// A method's params, which know the method's name and its result.
 pub trait Method: Serialize + DeserializeOwned {
     /// The name on the wire.
     const NAME: &'static str;
+    /// The least role that may call it. A subscription may need more: see [`Channel::role`].
+    const ROLE: Role;
     /// What a success answers.
     type Answer: Serialize + DeserializeOwned;
 }
 
 macro_rules! methods {
-    ($($name:literal $params:ident => $answer:ty),* $(,)?) => {
+    ($($role:ident $name:literal $params:ident => $answer:ty),* $(,)?) => {
         /// A parsed request.
         #[derive(Clone, Debug, PartialEq)]
         pub enum Request {
@@ -31,6 +33,7 @@ macro_rules! methods {
 
         $(impl Method for $params {
             const NAME: &'static str = $name;
+            const ROLE: Role = Role::$role;
             type Answer = $answer;
         })*
 
@@ -53,41 +56,61 @@ macro_rules! methods {
                     $(Self::$params(_) => $name,)*
                 }
             }
+
+            /// The least role that may make this request.
+            #[must_use]
+            pub fn role(&self) -> Role {
+                let least = match self {
+                    $(Self::$params(_) => $params::ROLE,)*
+                };
+                let channels = match self {
+                    Self::Subscribe(params) => params.channels.as_slice(),
+                    _ => &[],
+                };
+                channels.iter().map(|channel| channel.role()).fold(least, Ord::max)
+            }
+        }
+
+        /// The methods as the OpenRPC document has them.
+        #[cfg(feature = "schema")]
+        pub(crate) fn describe_all(generator: &mut schemars::generate::SchemaGenerator) -> Vec<Value> {
+            vec![$(crate::schema::describe::<$params>(generator)),*]
         }
     };
 }
 
 methods! {
-    "hello" Hello => response::Hello,
-    "ping" Ping => response::Pong,
-    "status" GetStatus => status::Status,
-    "wait" Wait => response::Waited,
-    "subscribe" Subscribe => response::Position,
-    "unsubscribe" Unsubscribe => response::Empty,
-    "push" Push => response::Pushed,
-    "pull" Pull => response::Pulled,
-    "pullPending" PullPending => response::PendingPulled,
-    "sync" Sync => response::Synced,
-    "records.get" RecordsGet => response::RecordFound,
-    "records.list" RecordsList => response::RecordPage,
-    "changes" Changed => response::ChangePage,
-    "outbox.list" OutboxList => response::EntryPage,
-    "outbox.retry" OutboxRetry => response::Count,
-    "outbox.discard" OutboxDiscard => response::Count,
-    "outbox.edit" OutboxEdit => response::Entry,
-    "conflicts.list" ConflictsList => response::Conflicts,
-    "conflicts.resolve" ConflictsResolve => response::Empty,
-    "reconcile" Reconcile => response::Reconciled,
-    "auth.login" AuthLogin => response::SignedIn,
-    "auth.setToken" AuthSetToken => response::SignedIn,
-    "auth.logout" AuthLogout => response::Empty,
-    "pause" Pause => response::Empty,
-    "resume" Resume => response::Empty,
-    "config.get" ConfigGet => Value,
-    "config.reload" ConfigReload => response::Reloaded,
-    "metrics" Metrics => response::MetricsText,
-    "shutdown" Shutdown => response::Empty,
-    "rpc.discover" Discover => Value,
+    Observer "hello" Hello => response::Hello,
+    Observer "ping" Ping => response::Pong,
+    Observer "status" GetStatus => status::Status,
+    Observer "wait" Wait => response::Waited,
+    Observer "subscribe" Subscribe => response::Position,
+    Observer "unsubscribe" Unsubscribe => response::Empty,
+    Operator "push" Push => response::Pushed,
+    Operator "pull" Pull => response::Pulled,
+    Operator "pullPending" PullPending => response::PendingPulled,
+    Operator "sync" Sync => response::Synced,
+    Operator "records.get" RecordsGet => response::RecordFound,
+    Operator "records.list" RecordsList => response::RecordPage,
+    Operator "changes" Changed => response::ChangePage,
+    Operator "outbox.list" OutboxList => response::EntryPage,
+    Operator "outbox.retry" OutboxRetry => response::Count,
+    Operator "outbox.discard" OutboxDiscard => response::Count,
+    Operator "outbox.edit" OutboxEdit => response::Entry,
+    Operator "conflicts.list" ConflictsList => response::Conflicts,
+    Operator "conflicts.resolve" ConflictsResolve => response::Empty,
+    Operator "reconcile" Reconcile => response::Reconciled,
+    Admin "auth.login" AuthLogin => response::SignedIn,
+    Admin "auth.setToken" AuthSetToken => response::SignedIn,
+    Admin "auth.logout" AuthLogout => response::Empty,
+    Admin "pause" Pause => response::Empty,
+    Admin "resume" Resume => response::Empty,
+    Admin "config.get" ConfigGet => Value,
+    Admin "config.reload" ConfigReload => response::Reloaded,
+    Admin "clients" Clients => response::ConnectedClients,
+    Observer "metrics" Metrics => response::MetricsText,
+    Admin "shutdown" Shutdown => response::Empty,
+    Observer "rpc.discover" Discover => Value,
 }
 
 fn parse_params<P: DeserializeOwned>(params: Option<&RawValue>) -> Result<P, Error> {
@@ -111,6 +134,7 @@ macro_rules! empty_params {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
         $($(#[$doc])*
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[serde(deny_unknown_fields)]
         pub struct $name {})*
     };
@@ -137,6 +161,8 @@ empty_params! {
     ConfigGet,
     /// Reads the configuration again.
     ConfigReload,
+    /// Who is connected.
+    Clients,
     /// Prometheus text.
     Metrics,
     /// Stops the daemon cleanly.
@@ -147,6 +173,7 @@ empty_params! {
 
 /// Agrees on a version; not needed before other calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Hello {
     /// Who calls.
@@ -157,6 +184,7 @@ pub struct Hello {
 
 /// Who calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ClientName {
     /// The application's name.
@@ -167,6 +195,7 @@ pub struct ClientName {
 
 /// Waits until something is so, or the time is over.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Wait {
     /// What to wait for.
@@ -181,6 +210,7 @@ pub struct Wait {
 
 /// What one can wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum Goal {
     /// The status says `synced`.
@@ -195,6 +225,7 @@ pub enum Goal {
 
 /// Starts this connection's subscription, replacing an earlier one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Subscribe {
     /// Which events.
@@ -212,6 +243,7 @@ pub struct Subscribe {
 
 /// Enqueues changes: all of them or none.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Push {
     /// The changes. A deletion is an entity with `is_deleted` set to 1.
@@ -229,6 +261,7 @@ pub struct Push {
 
 /// When a push is answered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PushWait {
     /// When the changes are on this machine's disk.
@@ -242,6 +275,7 @@ pub enum PushWait {
 
 /// Pulls what is new.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Pull {
     /// Only these; all configured types when absent.
@@ -254,6 +288,7 @@ pub struct Pull {
 
 /// The server's `pull-pending`, passed through.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct PullPending {
     /// Only these; all configured types when absent.
@@ -263,6 +298,7 @@ pub struct PullPending {
 
 /// One record of the replica.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct RecordsGet {
     /// Its type.
@@ -273,6 +309,7 @@ pub struct RecordsGet {
 
 /// The records of a type, ordered by id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct RecordsList {
     /// The type.
@@ -287,6 +324,7 @@ pub struct RecordsList {
 
 /// The change feed, for clients that poll. (`changes` on the wire.)
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Changed {
     /// Changes after this position.
@@ -307,6 +345,7 @@ pub struct Changed {
 
 /// The outbox, oldest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct OutboxList {
     /// Only entries in this state.
@@ -325,6 +364,7 @@ pub struct OutboxList {
 
 /// Sends entries again now, quarantined ones included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OutboxRetry {
     /// These; or else `all`.
@@ -337,6 +377,7 @@ pub struct OutboxRetry {
 
 /// Gives entries up, for good.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OutboxDiscard {
     /// These; or else `all`.
@@ -349,6 +390,7 @@ pub struct OutboxDiscard {
 
 /// Replaces what a quarantined entry sends, and sends it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct OutboxEdit {
     /// The entry.
@@ -359,6 +401,7 @@ pub struct OutboxEdit {
 
 /// Decides a conflict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ConflictsResolve {
     /// The entry.
@@ -369,6 +412,7 @@ pub struct ConflictsResolve {
 
 /// Which side of a conflict stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Keep {
     /// The server's: the local change is dropped.
@@ -379,6 +423,7 @@ pub enum Keep {
 
 /// Compares the replica with a full listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Reconcile {
     /// Only these; all configured types when absent.
@@ -391,6 +436,7 @@ pub struct Reconcile {
 
 /// Signs in with e-mail and password.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AuthLogin {
     /// The e-mail address.
@@ -410,6 +456,7 @@ impl std::fmt::Debug for AuthLogin {
 
 /// Signs in with a token from elsewhere.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct AuthSetToken {
     /// The token.

@@ -1,5 +1,7 @@
 //! What the methods answer.
 
+mod clients;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -11,12 +13,16 @@ use crate::event::Change;
 use crate::status::Status;
 use crate::time::Timestamp;
 
+pub use clients::{ClientSubscription, ConnectedClient, ConnectedClients};
+
 /// An answer that says no more than that it was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Empty {}
 
 /// `hello`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Hello {
     /// The daemon.
     pub server: ServerName,
@@ -36,6 +42,7 @@ pub struct Hello {
 
 /// The daemon's name and version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServerName {
     /// `aesyncd`
     pub name: String,
@@ -45,6 +52,7 @@ pub struct ServerName {
 
 /// What a connection may do; each role may do what those before it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Status and hints.
@@ -75,6 +83,7 @@ impl fmt::Display for Role {
 
 /// `ping`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pong {
     /// This machine's time.
     pub time: Timestamp,
@@ -82,6 +91,7 @@ pub struct Pong {
 
 /// `wait`: a time-out is an answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Waited {
     /// Whether it came to be so.
     pub reached: bool,
@@ -91,6 +101,7 @@ pub struct Waited {
 
 /// `subscribe`: where the live events begin.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Position {
     /// The feed.
     pub log: String,
@@ -100,6 +111,7 @@ pub struct Position {
 
 /// `push`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pushed {
     /// One for each entity, in the order of the request.
     pub entries: Vec<PushedEntry>,
@@ -107,6 +119,7 @@ pub struct Pushed {
 
 /// How far one pushed entity has come.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PushedEntry {
     /// The outbox entry that carries it; entities that were coalesced share one (rule R5).
@@ -127,6 +140,7 @@ pub struct PushedEntry {
 
 /// The state of an outbox entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum EntryState {
     /// Never sent, or to be sent again.
@@ -175,6 +189,7 @@ impl fmt::Display for EntryState {
 
 /// What the server made of a change (rule R15).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "kind", rename_all = "camelCase")]
 pub enum Verdict {
     /// Stored as sent.
@@ -194,6 +209,7 @@ pub enum Verdict {
 
 /// An outbox entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
     /// Its number; later entries have higher ones.
@@ -230,6 +246,7 @@ pub struct Entry {
 
 /// What an entry does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum EntryOp {
     /// The replica did not know the entity.
@@ -242,6 +259,7 @@ pub enum EntryOp {
 
 /// What went wrong with an entry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct EntryError {
     /// The HTTP status, where there was one.
@@ -255,6 +273,7 @@ pub struct EntryError {
 
 /// `pull`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Pulled {
     /// What each type brought.
@@ -267,6 +286,7 @@ pub struct Pulled {
 
 /// What a pull brought for one type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TypePulled {
     /// Rows in the answer.
     pub received: u64,
@@ -278,6 +298,7 @@ pub struct TypePulled {
 
 /// `pullPending`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct PendingPulled {
     /// The server's rows, without secret fields.
@@ -288,6 +309,7 @@ pub struct PendingPulled {
 
 /// `sync`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Synced {
     /// Entries that left for the server.
     pub pushed: u64,
@@ -299,6 +321,7 @@ pub struct Synced {
 
 /// `records.get`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecordFound {
     /// The record as applications see it: base and pending changes (rule R26).
     pub record: Record,
@@ -313,6 +336,7 @@ pub struct RecordFound {
 
 /// `records.list`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecordPage {
     /// The records.
     pub records: Vec<ListedRecord>,
@@ -325,6 +349,7 @@ pub struct RecordPage {
 
 /// A record in a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListedRecord {
     /// The record.
     pub record: Record,
@@ -334,6 +359,7 @@ pub struct ListedRecord {
 
 /// `changes`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ChangePage {
     /// The feed.
@@ -348,6 +374,7 @@ pub struct ChangePage {
 
 /// `outbox.list`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct EntryPage {
     /// The entries.
     pub entries: Vec<Entry>,
@@ -358,6 +385,7 @@ pub struct EntryPage {
 
 /// How many it concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Count {
     /// How many.
     pub count: u64,
@@ -365,6 +393,7 @@ pub struct Count {
 
 /// `conflicts.list`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Conflicts {
     /// The conflicts, oldest first.
     pub conflicts: Vec<Conflict>,
@@ -372,6 +401,7 @@ pub struct Conflicts {
 
 /// A change that the server overruled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Conflict {
     /// The entry.
@@ -390,6 +420,7 @@ pub struct Conflict {
 
 /// `reconcile`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reconciled {
     /// What each type brought.
     pub types: BTreeMap<String, TypeReconciled>,
@@ -397,6 +428,7 @@ pub struct Reconciled {
 
 /// What a full listing brought for one type.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TypeReconciled {
     /// Rows in the listing.
     pub listed: u64,
@@ -410,6 +442,7 @@ pub struct TypeReconciled {
 
 /// `auth.login`, `auth.setToken`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct SignedIn {
     /// The tenant, in lower case.
@@ -421,6 +454,7 @@ pub struct SignedIn {
 
 /// `config.reload`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Reloaded {
     /// Keys that changed and are in force.
@@ -431,6 +465,7 @@ pub struct Reloaded {
 
 /// `metrics`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MetricsText {
     /// Prometheus text format.
     pub text: String,
@@ -438,6 +473,7 @@ pub struct MetricsText {
 
 /// A whole answer: JSON-RPC's envelope.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Response {
     /// Always `2.0`.
     pub jsonrpc: String,

@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 /// The four states of the indicator, derived from facts and never set (rule R42). The first that applies wins, in this order:
 /// offline, syncing, pending, synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum StatusWord {
     /// Nothing waits, and every type was pulled since the last connect.
@@ -43,6 +44,7 @@ impl fmt::Display for StatusWord {
 
 /// Why the daemon is offline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OfflineReason {
     /// No connection to the server, or no answer from it.
@@ -59,6 +61,7 @@ pub enum OfflineReason {
 
 /// The state of the desired connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum LinkWord {
     /// There is no token.
@@ -79,6 +82,7 @@ pub enum LinkWord {
 
 /// How the daemon hears from the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// Notifications in real time.
@@ -89,6 +93,7 @@ pub enum Transport {
 
 /// The state of the sign-in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub enum AuthWord {
     /// No token.
@@ -105,6 +110,7 @@ pub enum AuthWord {
 
 /// The whole status.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// The indicator.
@@ -147,6 +153,7 @@ pub struct Status {
 
 /// The server and the link to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ServerStatus {
     /// The configured address, without credentials.
@@ -174,6 +181,7 @@ pub struct ServerStatus {
 
 /// The sign-in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AuthStatus {
     /// Its state.
@@ -188,6 +196,7 @@ pub struct AuthStatus {
 
 /// What waits to reach the server, in entries, by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct OutboxStatus {
     /// Never sent, or to be sent again.
@@ -210,6 +219,7 @@ pub struct OutboxStatus {
 
 /// One entity type.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct TypeStatus {
     /// Records in the replica, as the server has them.
@@ -233,6 +243,7 @@ pub struct TypeStatus {
 
 /// The change feed's bounds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct FeedStatus {
     /// The feed's identity: new whenever the feed starts anew.
@@ -245,6 +256,7 @@ pub struct FeedStatus {
 
 /// Something that needs a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct Attention {
     /// A stable snake_case code, such as `conflicts` or `auth_expiring`.
@@ -258,6 +270,7 @@ pub struct Attention {
 
 /// The last thing that went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LastError {
     /// A stable snake_case code.
@@ -270,6 +283,7 @@ pub struct LastError {
 
 /// The daemon itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct DaemonStatus {
     /// Its version.

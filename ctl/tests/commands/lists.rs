@@ -183,3 +183,29 @@ fn conflicts_are_shown_and_resolved() {
     assert_eq!(daemon.requests()[2], ("conflicts.resolve".to_owned(), json!({"entry": 7, "keep": "local"})));
     assert_eq!(daemon.run(&["conflicts", "resolve", "7"]).code, 2);
 }
+
+#[test]
+fn who_is_connected_is_a_table_and_the_document_itself() {
+    let result = json!({"clients": [
+        {"connection": 3, "client": {"name": "no\u{1b}tes", "version": "1.2"}, "uid": 0, "gid": 0, "pid": 4711, "role": "operator",
+            "connectedAt": "2026-01-31T11:58:00.250Z", "requests": 1200, "inFlight": 1, "stalledSince": "2026-01-31T12:00:00.000Z",
+            "subscription": {"channels": ["status", "change"], "entityTypes": ["end_user"], "seq": 1290, "behind": 2}},
+        {"connection": 9, "uid": 4_000_000_000_u32, "role": "admin", "connectedAt": "2026-01-31T12:00:00.000Z", "requests": 1, "inFlight": 0},
+    ]});
+    let daemon = Daemon::with("clients", result.clone());
+    let text = daemon.run(&["clients"]).ok();
+    let lines: Vec<Vec<&str>> =
+        text.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
+    let heads =
+        ["NO", "CLIENT", "USER", "PID", "ROLE", "CONNECTED", "REQUESTS", "IN FLIGHT", "BEHIND", "STALLED", "SUBSCRIBED TO"];
+    assert_eq!(lines[0], heads, "{text}");
+    let first = &lines[1];
+    assert_eq!(
+        (first[0], first[1], first[2], first[3], first[4]),
+        ("3", "no\\u{1b}tes 1.2", "root", "4711", "operator"),
+        "{text}"
+    );
+    assert_eq!((first[6], first[7], first[8], first[10]), ("1,200", "1", "2", "status, change (end_user)"), "{text}");
+    assert_eq!((lines[2][0], lines[2][1], lines[2][2]), ("9", "4000000000", "admin"), "{text}");
+    assert_eq!(daemon.run(&["clients", "--json"]).json(), result);
+}

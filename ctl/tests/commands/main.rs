@@ -1,11 +1,17 @@
 //! The real `aectl` against a daemon of canned answers.
 #![cfg(unix)]
-#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stderr, reason = "a test may fail")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test may fail, and says what it left out"
+)]
 
 mod bulk;
-mod completion;
 mod failures;
 mod lists;
+mod shells;
 mod sign_in;
 mod status;
 mod streams;

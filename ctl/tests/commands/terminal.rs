@@ -1,89 +1,88 @@
-//! A program in a real pseudo-terminal, and the screen that a person would see.
+//! A program in a terminal, as a person sees it: keys go in, the screen comes out.
 
 use std::io::{Read as _, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
-use vt100::Parser;
 
 /// Longer than anything here takes; a test that needs it has failed.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How often the screen is looked at.
-const LOOK: Duration = Duration::from_millis(10);
 
 pub(crate) struct Terminal {
-    child: Box<dyn Child + Send + Sync>,
     master: Box<dyn MasterPty + Send>,
-    keyboard: Box<dyn Write + Send>,
-    parser: Arc<Mutex<Parser>>,
+    keys: Box<dyn Write + Send>,
+    child: Box<dyn Child + Send + Sync>,
+    screen: Arc<Mutex<vt100::Parser>>,
 }
 
 impl Terminal {
-    /// Starts a program on a terminal of that many columns and rows.
-    pub(crate) fn start(command: CommandBuilder, columns: u16, rows: u16) -> Self {
-        let pair = native_pty_system().openpty(size(columns, rows)).expect("a terminal");
+    /// Starts a program in a terminal of this size.
+    pub(crate) fn start(command: CommandBuilder, rows: u16, cols: u16) -> Self {
+        let pair = native_pty_system().openpty(size(rows, cols)).expect("a terminal");
         let child = pair.slave.spawn_command(command).expect("started");
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, cols, 0)));
         let mut output = pair.master.try_clone_reader().expect("its output");
-        let keyboard = pair.master.take_writer().expect("its keyboard");
-        let parser = Arc::new(Mutex::new(Parser::new(rows, columns, 0)));
-        let screen = Arc::clone(&parser);
+        let shown = Arc::clone(&screen);
         std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = output.read(&mut bytes) {
-                screen.lock().expect("no panic").process(&bytes[..count]);
+                shown.lock().expect("no panic").process(&bytes[..count]);
             }
         });
-        Self { child, master: pair.master, keyboard, parser }
+        let keys = pair.master.take_writer().expect("its input");
+        Self { master: pair.master, keys, child, screen }
     }
 
-    pub(crate) fn press(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).expect("typed");
+    /// Types.
+    pub(crate) fn keys(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("it reads");
+        self.keys.flush().expect("it reads");
     }
 
-    pub(crate) fn resize(&self, columns: u16, rows: u16) {
-        self.parser.lock().expect("no panic").screen_mut().set_size(rows, columns);
-        self.master.resize(size(columns, rows)).expect("resized");
+    pub(crate) fn resize(&self, rows: u16, cols: u16) {
+        self.screen.lock().expect("no panic").screen_mut().set_size(rows, cols);
+        self.master.resize(size(rows, cols)).expect("resized");
     }
 
-    pub(crate) fn screen<T>(&self, look: impl FnOnce(&vt100::Screen) -> T) -> T {
-        look(self.parser.lock().expect("no panic").screen())
-    }
-
+    /// What is on the screen.
     pub(crate) fn text(&self) -> String {
-        self.screen(vt100::Screen::contents)
+        self.screen.lock().expect("no panic").screen().contents()
     }
 
-    /// Waits until the screen shows all of these.
-    #[track_caller]
-    pub(crate) fn wait_for(&self, texts: &[&str]) {
-        self.wait_until(&format!("{texts:?}"), |screen| texts.iter().all(|text| screen.contents().contains(text)));
+    /// Looks at the screen itself.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&vt100::Screen) -> T) -> T {
+        look(self.screen.lock().expect("no panic").screen())
     }
 
-    /// Waits until the screen is so.
+    /// Until the screen is so.
     #[track_caller]
-    pub(crate) fn wait_until(&self, what: &str, is_so: impl Fn(&vt100::Screen) -> bool) {
-        let started = Instant::now();
-        while !self.screen(&is_so) {
-            assert!(started.elapsed() < DEADLINE, "the screen never showed {what}:\n{}", self.text());
-            std::thread::sleep(LOOK);
+    pub(crate) fn wait_for(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
+        let start = Instant::now();
+        loop {
+            let text = self.text();
+            if is_so(&text) {
+                return text;
+            }
+            assert!(start.elapsed() < DEADLINE, "{what} did not come; the screen is:\n{text}");
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 
     pub(crate) fn process_id(&self) -> i32 {
-        self.child.process_id().and_then(|id| id.try_into().ok()).expect("a process")
+        i32::try_from(self.child.process_id().expect("it runs")).expect("small")
     }
 
-    /// Waits until the program has ended by itself.
+    /// Waits for the end of the program.
     #[track_caller]
     pub(crate) fn end(&mut self) -> ExitStatus {
-        let started = Instant::now();
+        let start = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("waited") {
                 return status;
             }
-            assert!(started.elapsed() < DEADLINE, "it did not end:\n{}", self.text());
-            std::thread::sleep(LOOK);
+            assert!(start.elapsed() < DEADLINE, "it did not end; the screen is:\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
@@ -96,16 +95,6 @@ impl Drop for Terminal {
     }
 }
 
-fn size(columns: u16, rows: u16) -> PtySize {
-    PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }
-}
-
-/// A program with nothing of this environment but where programs are.
-pub(crate) fn program(name: impl AsRef<std::ffi::OsStr>) -> CommandBuilder {
-    let mut command = CommandBuilder::new(name);
-    command.env_clear();
-    command.env("PATH", std::env::var_os("PATH").expect("PATH"));
-    command.env("TERM", "xterm-256color");
-    command.env("LC_ALL", "C.UTF-8");
-    command
+const fn size(rows: u16, cols: u16) -> PtySize {
+    PtySize { rows, cols, pixel_width: 0, pixel_height: 0 }
 }

@@ -1,6 +1,5 @@
 //! `aectl top` in a real terminal.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,138 +9,128 @@ use portable_pty::CommandBuilder;
 use serde_json::{Value, json};
 
 use crate::support::{Daemon, Reply, error, status};
-use crate::terminal::{Terminal, program};
-
-const AT: &str = "2026-01-31T11:58:00.000Z";
+use crate::terminal::Terminal;
 
 fn entry() -> Value {
-    json!({"entry": 4, "entityType": "interactions", "id": "0af1", "op": "update", "state": "conflict",
-           "data": {"id": "0af1", "title": "mine"}, "bytes": 30, "enqueuedAt": AT, "attempts": 1})
-}
-
-fn conflict() -> Value {
-    json!({"entry": 4, "entityType": "interactions", "id": "0af1", "at": AT,
-           "sent": {"id": "0af1", "title": "mine"}, "server": {"id": "0af1", "title": "theirs"}})
-}
-
-/// A daemon with one conflict, until it is resolved.
-fn daemon() -> Daemon {
-    let resolved = Arc::new(AtomicBool::new(false));
-    Daemon::new(move |method, _| match method {
-        "subscribe" => Reply::Follow(
-            json!({"log": "l", "seq": 7}),
-            vec![
-                json!({"channel": "status", "status": status(if resolved.load(Ordering::SeqCst) { "synced" } else { "pending" })}),
-            ],
-        ),
-        "outbox.list" if resolved.load(Ordering::SeqCst) => Reply::Result(json!({"entries": []})),
-        "outbox.list" => Reply::Result(json!({"entries": [entry()]})),
-        "conflicts.list" if resolved.load(Ordering::SeqCst) => Reply::Result(json!({"conflicts": []})),
-        "conflicts.list" => Reply::Result(json!({"conflicts": [conflict()]})),
-        "conflicts.resolve" => {
-            resolved.store(true, Ordering::SeqCst);
-            Reply::Result(json!({}))
-        }
-        "sync" => Reply::Result(json!({"pushed": 2, "types": {}, "seq": 7})),
-        "pause" => Reply::Result(json!({})),
-        "outbox.retry" => Reply::Result(json!({"count": 1})),
-        _ => error("unsupported", &format!("{method} was not expected"), "fix the test"),
+    json!({
+        "entry": 4, "entityType": "end_user", "id": "0af1", "op": "update", "state": "conflict", "bytes": 90, "attempts": 1,
+        "enqueuedAt": "2026-01-31T11:58:00.000Z", "data": {"id": "0af1", "name": "Local"}
     })
 }
 
-fn command(socket: &Path) -> CommandBuilder {
-    let mut command = program(env!("CARGO_BIN_EXE_aectl"));
-    command.args([Path::new("--socket"), socket, Path::new("top")]);
-    command
+/// A daemon with a conflict, which can be paused.
+fn daemon() -> Daemon {
+    let paused = Arc::new(AtomicBool::new(false));
+    Daemon::new(move |method, params| match method {
+        "status" | "subscribe" => {
+            let mut shown = status("pending");
+            shown["paused"] = json!(paused.load(Ordering::Relaxed));
+            if method == "status" {
+                return Reply::Result(shown);
+            }
+            Reply::Follow(json!({"log": "l", "seq": 7}), vec![json!({"channel": "status", "status": shown})])
+        }
+        "outbox.list" => Reply::Result(json!({"entries": [entry()]})),
+        "conflicts.list" => {
+            let (sent, server) = (json!({"id": "0af1", "name": "Local"}), json!({"id": "0af1", "name": "Server"}));
+            let at = "2026-01-31T11:59:00.000Z";
+            Reply::Result(json!({"conflicts": [
+                {"entry": 4, "entityType": "end_user", "id": "0af1", "sent": sent, "server": server, "at": at}
+            ]}))
+        }
+        "pause" | "sync" | "conflicts.resolve" => {
+            paused.store(method == "pause", Ordering::Relaxed);
+            Reply::Result(if method == "sync" { json!({"pushed": 0, "types": {}, "seq": 7}) } else { json!({}) })
+        }
+        _ => error("unsupported", &format!("{method} {params} was not expected"), "fix the test"),
+    })
 }
 
-/// The screen as it was before, with a cursor.
+fn top(daemon: &Daemon, rows: u16, cols: u16) -> Terminal {
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_aectl"));
+    command.arg("--socket");
+    command.arg(&daemon.path);
+    command.arg("top");
+    command.env("TERM", "xterm-256color");
+    command.env_remove("NO_COLOR");
+    Terminal::start(command, rows, cols)
+}
+
+/// The ordinary screen is back, with its cursor, and nothing of `top` on it.
 #[track_caller]
-fn is_clean(terminal: &Terminal) {
-    terminal.wait_until("the ordinary screen with a cursor", |screen| !screen.alternate_screen() && !screen.hide_cursor());
+fn is_left_clean(terminal: &Terminal) {
+    let (other_screen, hidden) = terminal.look(|screen| (screen.alternate_screen(), screen.hide_cursor()));
+    assert!(!other_screen && !hidden, "the terminal is not as it was");
     assert_eq!(terminal.text().trim(), "");
 }
 
 #[test]
-fn a_conflict_is_seen_opened_and_resolved_with_keys() {
+fn keys_ask_the_daemon_and_a_conflict_is_decided_side_by_side() {
     let daemon = daemon();
-    let mut top = Terminal::start(command(&daemon.path), 80, 24);
-    top.wait_for(&["▲ Pending", "conflict  update", "interactions", "? help"]);
-    top.press("s");
-    top.wait_for(&["Synced: 2 changes sent"]);
-    top.press("p");
-    top.wait_for(&["Paused: changes are queued"]);
-    top.press("r");
-    top.wait_for(&["1 entry is tried again"]);
-    top.press("c");
-    top.wait_for(&["CONFLICT  entry 4", "≠ title", "mine", "theirs", "1 the server's stays"]);
-    top.press("2");
-    top.wait_for(&["Entry 4: the local change is sent once more", "s sync"]);
-    let asked = daemon.requests();
-    assert!(asked.contains(&("conflicts.resolve".to_owned(), json!({"entry": 4, "keep": "local"}))), "{asked:?}");
-    assert!(asked.contains(&("outbox.retry".to_owned(), json!({"entries": [4]}))), "{asked:?}");
-    top.press("q");
-    assert_eq!(top.end().exit_code(), 0);
-    is_clean(&top);
+    let mut terminal = top(&daemon, 24, 80);
+    terminal.wait_for("the outbox", |text| text.contains("conflict") && text.contains("0af1"));
+    terminal.keys("c");
+    let open = terminal.wait_for("the conflict", |text| text.contains("Local") && text.contains("Server"));
+    assert!(open.lines().any(|line| line.contains("Local") && line.contains("Server")), "side by side:\n{open}");
+    terminal.keys("1");
+    let asked = |method: &str| daemon.requests().into_iter().any(|(asked, _)| asked == method);
+    terminal.wait_for("the decision", |_| asked("conflicts.resolve"));
+    let (_, params) = daemon.requests().into_iter().find(|(asked, _)| asked == "conflicts.resolve").expect("just seen");
+    assert_eq!(params, json!({"entry": 4, "keep": "server"}));
+    terminal.keys("s");
+    terminal.wait_for("the sync", |_| asked("sync"));
+    terminal.keys("p");
+    terminal.wait_for("the pause", |_| asked("pause"));
+    terminal.keys("q");
+    assert!(terminal.end().success());
+    is_left_clean(&terminal);
 }
 
 #[test]
-fn it_follows_the_terminals_size() {
+fn it_follows_the_size_of_the_terminal() {
     let daemon = daemon();
-    let mut top = Terminal::start(command(&daemon.path), 80, 24);
-    let keys_at = |row: u16| move |screen: &vt100::Screen| screen.contents_between(row, 0, row, 70).starts_with("s sync");
-    top.wait_until("the keys in the last of 24 rows", keys_at(23));
-    top.resize(120, 40);
-    top.wait_until("the keys in the last of 40 rows", keys_at(39));
-    top.resize(40, 12);
-    top.wait_until("the keys in the last of 12 rows", |screen| screen.contents_between(11, 0, 11, 30).starts_with("s sync"));
-    // Smaller than anything fits in is no reason to fail.
-    top.resize(3, 1);
-    top.resize(80, 24);
-    top.wait_until("the keys in the last of 24 rows again", keys_at(23));
-    top.press("q");
-    assert_eq!(top.end().exit_code(), 0);
+    let mut terminal = top(&daemon, 24, 80);
+    let help = |text: &str| text.lines().last().is_some_and(|line| line.contains("q quit"));
+    terminal.wait_for("the first size", |text| text.lines().count() == 24 && help(text));
+    terminal.resize(40, 120);
+    terminal.wait_for("a larger size", |text| text.lines().count() == 40 && help(text));
+    terminal.resize(10, 40);
+    terminal.wait_for("a small size", |text| text.lines().count() == 10 && text.contains("Pending"));
+    terminal.keys("q");
+    assert!(terminal.end().success());
 }
 
 #[test]
-fn every_exit_leaves_the_terminal_clean() {
-    let daemon = daemon();
-    for exit in ["q", "\u{1b}", "\u{3}", "TERM", "HUP"] {
-        let mut top = Terminal::start(command(&daemon.path), 80, 24);
-        top.wait_for(&["▲ Pending"]);
-        assert!(top.screen(vt100::Screen::alternate_screen), "what was on the screen is kept below");
-        match exit {
-            "TERM" => kill(Pid::from_raw(top.process_id()), Signal::SIGTERM).expect("sent"),
-            "HUP" => kill(Pid::from_raw(top.process_id()), Signal::SIGHUP).expect("sent"),
-            key => top.press(key),
+fn every_way_out_leaves_the_terminal_as_it_was() {
+    for way in ["q", "\u{1b}", "\u{3}", "SIGTERM", "SIGHUP"] {
+        let daemon = daemon();
+        let mut terminal = top(&daemon, 24, 80);
+        terminal.wait_for("the outbox", |text| text.contains("0af1"));
+        let signal = match way {
+            "SIGTERM" => Some(Signal::SIGTERM),
+            "SIGHUP" => Some(Signal::SIGHUP),
+            _ => None,
+        };
+        match signal {
+            Some(signal) => kill(Pid::from_raw(terminal.process_id()), signal).expect("it runs"),
+            None => terminal.keys(way),
         }
-        assert_eq!(top.end().exit_code(), 0, "{exit:?}");
-        is_clean(&top);
+        assert!(terminal.end().success(), "{way:?}");
+        terminal.wait_for("the ordinary screen", |text| text.trim().is_empty());
+        is_left_clean(&terminal);
     }
 }
 
 #[test]
-fn without_colour_nothing_is_coloured_and_with_it_the_indicator_is() {
-    let daemon = daemon();
-    for (no_color, coloured) in [("", true), ("1", false)] {
-        let mut command = command(&daemon.path);
-        command.env("NO_COLOR", no_color);
-        let top = Terminal::start(command, 80, 24);
-        top.wait_for(&["▲ Pending", "conflict  update"]);
-        let colours = top.screen(|screen| {
-            let cells = (0..24).flat_map(|row| (0..80).filter_map(move |column| screen.cell(row, column)));
-            cells.filter(|cell| cell.fgcolor() != vt100::Color::Default || cell.bgcolor() != vt100::Color::Default).count()
-        });
-        assert_eq!(colours > 0, coloured, "NO_COLOR={no_color:?}");
-    }
-}
-
-#[test]
-fn without_a_daemon_it_says_so_and_can_be_left() {
-    let directory = tempfile::tempdir().expect("a directory");
-    let mut top = Terminal::start(command(&directory.path().join("s")), 80, 24);
-    top.wait_for(&["✕ no daemon: looking for it every second"]);
-    top.press("q");
-    assert_eq!(top.end().exit_code(), 0);
-    is_clean(&top);
+fn a_daemon_that_is_not_there_is_waited_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_aectl"));
+    command.arg("--socket");
+    command.arg(dir.path().join("s"));
+    command.arg("top");
+    command.env("TERM", "xterm-256color");
+    let mut terminal = Terminal::start(command, 24, 80);
+    terminal.wait_for("the reason", |text| text.contains("not running"));
+    terminal.keys("q");
+    assert!(terminal.end().success());
 }

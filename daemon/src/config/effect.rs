@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::keys::{self, When};
-use super::{Changes, Config, LogConfig, SyncConfig};
+use super::{AccessConfig, Changes, Config, LogConfig, SyncConfig};
 use crate::engine::settings::Settings;
+use crate::ipc::AccessLists;
 
 impl Config {
     /// The engine's numbers and tables. Without `server.url` the server is the empty string, which stands for none.
@@ -31,8 +32,16 @@ impl Config {
             reconcile_interval: self.sync.reconcile_interval,
             reconcile_agree_ms: milliseconds(self.tuning.reconcile_agree),
             feed_retention_ms: milliseconds(self.state.feed_retention),
+            feed_bytes: self.state.feed_size,
             ..rules
         }
+    }
+
+    /// Who may do what.
+    #[must_use]
+    pub fn access_lists(&self) -> AccessLists {
+        let AccessConfig { observers, operators, admins } = self.access.clone();
+        AccessLists { observers, operators, admins }
     }
 
     /// The configuration as in the file, with defaults filled in. It holds no secrets, only the names of the files that do.
@@ -66,6 +75,7 @@ impl Config {
         Self {
             auth: new.auth,
             sync: SyncConfig { entity_types: self.sync.entity_types.clone(), ..new.sync },
+            access: new.access,
             log: LogConfig { filter: new.log.filter, format: self.log.format },
             ..self.clone()
         }

@@ -28,7 +28,7 @@ use crate::engine::input::{RequestId, RestEvent, SessionEvent, SessionId};
 use crate::engine::transact::{Done, Step, Txn};
 use crate::engine::view::View as _;
 use crate::engine::{Effect, Engine, Host, Input, identity};
-use crate::ipc::{Call, Fanout, Source};
+use crate::ipc::{Access, Call, Fanout, Source};
 use crate::server::{RequestHandle, Session, SessionOptions, SessionTimings};
 use crate::store::{Figures, Finding, FindingCode, Mended, Reader, Store};
 
@@ -80,6 +80,7 @@ pub(crate) struct Driver {
     config: Config,
     reload: Reload,
     log_filter: Box<dyn Fn(&str) + Send + Sync>,
+    access: Access,
 
     /// From the configuration, or from a sign-in.
     upstream: Option<Upstream>,
@@ -123,6 +124,7 @@ pub(crate) struct Parts {
     pub(crate) instance: String,
     pub(crate) reload: Reload,
     pub(crate) log_filter: Box<dyn Fn(&str) + Send + Sync>,
+    pub(crate) access: Access,
     pub(crate) store: Store,
     pub(crate) findings: Vec<Finding>,
     pub(crate) upstream: Option<Upstream>,
@@ -154,7 +156,7 @@ pub enum DriverError {
 
 impl Driver {
     pub(crate) fn new(parts: Parts, state_dir: &Path) -> Result<(Self, Handles), DriverError> {
-        let Parts { config, instance, reload, log_filter, store, findings, upstream, stop } = parts;
+        let Parts { config, instance, reload, log_filter, access, store, findings, upstream, stop } = parts;
         let clock = Clock::start();
         let now = clock.now();
         let reader = store.reader();
@@ -189,6 +191,7 @@ impl Driver {
             config,
             reload,
             log_filter,
+            access,
             upstream,
             session: None,
             request: None,
@@ -509,6 +512,7 @@ impl Driver {
         let Changes { changed, restart_needed } = self.config.diff(&new);
         let config = self.config.reloaded(&new);
         (self.log_filter)(&config.log.filter);
+        self.access.set(config.access_lists());
         self.config = config;
         self.keyring.configure(self.config.auth.clone());
         self.input(Input::Configured(Box::new(self.config.settings())));

@@ -31,7 +31,7 @@ impl Query<'_> {
     /// One record as applications see it (rule R26).
     ///
     /// # Errors
-    /// `not_found`; `invalid_entity` for a type that is not configured; `storage_failed`.
+    /// `not_found`, also for a type that is not configured; `storage_failed`.
     pub fn record(&self, entity_type: &str, id: &str) -> Result<RecordFound, Error> {
         self.check_type(entity_type)?;
         let id = id.to_ascii_lowercase();
@@ -51,7 +51,7 @@ impl Query<'_> {
     /// Records ordered by id, from the first id greater than `after`.
     ///
     /// # Errors
-    /// `invalid_entity` for a type that is not configured; `storage_failed`.
+    /// `not_found` for a type that is not configured; `storage_failed`.
     pub fn records(&self, entity_type: &str, after: Option<&str>, limit: usize) -> Result<RecordPage, Error> {
         self.check_type(entity_type)?;
         let seq = self.last_seq;
@@ -149,7 +149,15 @@ impl Query<'_> {
     }
 
     fn check_type(&self, entity_type: &str) -> Result<(), Error> {
-        self.settings.rules(entity_type).map(|_| ()).ok_or_else(|| unknown_type(self.settings, entity_type))
+        if self.settings.rules(entity_type).is_some() {
+            return Ok(());
+        }
+        // With a push it is the entity that is wrong; what is read just is not there.
+        let mut error = unknown_type(self.settings, entity_type);
+        if let Some(data) = &mut error.data {
+            data.code = ErrorCode::NotFound.as_str().to_owned();
+        }
+        Err(error)
     }
 }
 

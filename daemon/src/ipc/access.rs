@@ -4,10 +4,11 @@
 //! names them; a member of a group that `[access]` names has the highest of its roles; a member of the socket's group is operator. A name in
 //! `[access]` thus also lowers a member of the socket's group to observer. Nobody else gets in.
 
+use aesync_protocol::Error;
 use aesync_protocol::error::ErrorCode;
 use aesync_protocol::request::Request;
 use aesync_protocol::response::Role;
-use aesync_protocol::{Channel, Error};
+use tokio::sync::watch;
 
 /// The `[access]` table: user names, numeric ids, and groups as `@name` or `@id`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,27 @@ pub struct AccessLists {
     pub operators: Vec<String>,
     /// Those who may do everything.
     pub admins: Vec<String>,
+}
+
+/// Puts another `[access]` table in force while the socket is served. Connections whose role it changes are closed after their pending
+/// answers, and come back as what they are by then.
+#[derive(Clone, Debug)]
+pub struct Access(watch::Sender<AccessLists>);
+
+impl Access {
+    pub(super) fn new(lists: AccessLists) -> (Self, watch::Receiver<AccessLists>) {
+        let (sender, receiver) = watch::channel(lists);
+        (Self(sender), receiver)
+    }
+
+    /// Whoever connects after this is judged by these lists.
+    pub fn set(&self, lists: AccessLists) {
+        self.0.send_if_modified(|known| {
+            let is_other = *known != lists;
+            *known = lists;
+            is_other
+        });
+    }
 }
 
 /// The lists with names resolved to numeric ids, and who is who by default.
@@ -55,57 +77,12 @@ impl Rules {
     }
 }
 
-/// The least role that may make this request.
-pub(super) fn required(request: &Request) -> Role {
-    match request {
-        Request::Hello(_) | Request::Ping(_) | Request::GetStatus(_) | Request::Metrics(_) | Request::Discover(_) => {
-            Role::Observer
-        }
-        Request::Unsubscribe(_) => Role::Observer,
-        Request::Subscribe(subscribe) => {
-            subscribe.channels.iter().map(|channel| required_for_channel(*channel)).max().unwrap_or(Role::Observer)
-        }
-        // Waiting for a status is looking at it.
-        Request::Wait(_) => Role::Observer,
-        Request::Push(_)
-        | Request::Pull(_)
-        | Request::PullPending(_)
-        | Request::Sync(_)
-        | Request::RecordsGet(_)
-        | Request::RecordsList(_)
-        | Request::Changed(_)
-        | Request::OutboxList(_)
-        | Request::OutboxRetry(_)
-        | Request::OutboxDiscard(_)
-        | Request::OutboxEdit(_)
-        | Request::ConflictsList(_)
-        | Request::ConflictsResolve(_)
-        | Request::Reconcile(_) => Role::Operator,
-        Request::AuthLogin(_)
-        | Request::AuthSetToken(_)
-        | Request::AuthLogout(_)
-        | Request::Pause(_)
-        | Request::Resume(_)
-        | Request::ConfigGet(_)
-        | Request::ConfigReload(_)
-        | Request::Shutdown(_) => Role::Admin,
-    }
-}
-
-fn required_for_channel(channel: Channel) -> Role {
-    match channel {
-        Channel::Status | Channel::Notification | Channel::Progress => Role::Observer,
-        // They carry records.
-        Channel::Change | Channel::Outbox => Role::Operator,
-    }
-}
-
 /// Checks the role against the request.
 ///
 /// # Errors
 /// `permission_denied`, which names the role that is needed.
 pub(super) fn check(role: Role, request: &Request) -> Result<(), Error> {
-    let required = required(request);
+    let required = request.role();
     if role >= required {
         return Ok(());
     }
@@ -152,23 +129,6 @@ mod tests {
     }
 
     #[test]
-    fn every_method_has_the_least_role_of_the_contract() {
-        let observer = ["hello", "ping", "status", "wait", "unsubscribe", "metrics", "rpc.discover"];
-        let admin = ["auth.login", "auth.setToken", "auth.logout", "pause", "resume", "config.get", "config.reload", "shutdown"];
-        for method in aesync_protocol::request::METHODS {
-            if *method == "subscribe" {
-                continue;
-            }
-            let expected = match method {
-                _ if observer.contains(method) => Role::Observer,
-                _ if admin.contains(method) => Role::Admin,
-                _ => Role::Operator,
-            };
-            assert_eq!(required(&example(method)), expected, "{method}");
-        }
-    }
-
-    #[test]
     fn an_observer_may_subscribe_to_what_carries_no_records() {
         for (channels, allowed) in [
             (r#"["status","notification","progress"]"#, true),
@@ -184,23 +144,6 @@ mod tests {
                 assert!(error.is(ErrorCode::PermissionDenied) && error.message.contains("operator"), "{error}");
             }
         }
-    }
-
-    fn example(method: &str) -> Request {
-        let params = match method {
-            "hello" => r#"{"client":{"name":"x","version":"1"},"protocol":1}"#,
-            "wait" => r#"{"for":"synced","timeoutMs":1}"#,
-            "push" => r#"{"changes":{}}"#,
-            "records.get" => r#"{"entityType":"a","id":"b"}"#,
-            "records.list" => r#"{"entityType":"a"}"#,
-            "changes" => r#"{"since":0}"#,
-            "outbox.edit" => r#"{"entry":1,"data":{}}"#,
-            "conflicts.resolve" => r#"{"entry":1,"keep":"server"}"#,
-            "auth.login" => r#"{"email":"a","password":"b"}"#,
-            "auth.setToken" => r#"{"token":"a"}"#,
-            _ => "{}",
-        };
-        parse(method, params)
     }
 
     fn parse(method: &str, params: &str) -> Request {

@@ -6,20 +6,23 @@ use std::time::Duration;
 use aesync_protocol::codec::{self, Id, write_error, write_event, write_result};
 use aesync_protocol::error::ErrorCode;
 use aesync_protocol::request::{Hello, OutboxList, RecordsList, Subscribe};
-use aesync_protocol::response::{self, Empty, Pong, Role, ServerName};
-use aesync_protocol::{Channel, Error, Event, PROTOCOL, Request, Status, Timestamp};
+use aesync_protocol::response::{self, Empty, Pong, ServerName};
+use aesync_protocol::{Channel, Error, Event, OPENRPC, PROTOCOL, Request, Status};
 use futures_util::FutureExt as _;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::access;
+use super::clock::now;
 use super::fanout::{Fanout, Filter, Subscription};
 use super::later::{Line, error_line};
 use super::limits::Limits;
 use super::position::{Bounds, check};
 use super::reads::{self, page_size, result_line};
+use super::roster::{Attendance, Roster};
 use super::source::{Call, Source, checked_json, defect};
 
 /// Calls set their own deadlines, none longer than a day. This one only bounds what a call can cost if its answer never comes.
@@ -27,6 +30,9 @@ const CALL: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// The most entity types that a subscription may name.
 const MAX_FILTER: usize = 256;
+
+/// What this daemon can do beyond the core of version 1.
+const CAPABILITIES: &[&str] = &["clients"];
 
 /// What all connections share.
 pub(super) struct Server {
@@ -36,6 +42,7 @@ pub(super) struct Server {
     pub(super) limits: Limits,
     /// One permit for each read of the store at a time.
     pub(super) reads: Arc<Semaphore>,
+    pub(super) roster: Arc<Roster>,
     status: Mutex<Option<WrittenStatus>>,
 }
 
@@ -48,7 +55,7 @@ struct WrittenStatus {
 impl Server {
     pub(super) fn new(source: Arc<dyn Source>, calls: mpsc::Sender<Call>, fanout: Fanout, limits: Limits) -> Self {
         let reads = Arc::new(Semaphore::new(limits.reads.max(1)));
-        Self { source, calls, fanout, limits, reads, status: Mutex::new(None) }
+        Self { source, calls, fanout, limits, reads, roster: Arc::default(), status: Mutex::new(None) }
     }
 
     fn status_json(&self) -> serde_json::Result<Arc<RawValue>> {
@@ -66,7 +73,8 @@ impl Server {
 /// One connection, as far as its calls concern it.
 pub(super) struct Caller {
     pub(super) server: Arc<Server>,
-    pub(super) role: Role,
+    /// Whose it is and what it may do.
+    pub(super) attendance: Attendance,
     pub(super) subscription: Option<Box<Subscription>>,
 }
 
@@ -74,8 +82,9 @@ impl Caller {
     /// Carries a call out. The answer is appended to `out`, or comes later. A call without an id is never answered.
     pub(super) fn call(&mut self, call: codec::Call<'_>, out: &mut Vec<u8>) -> Option<Line> {
         let id = call.id;
+        self.attendance.seat.asked();
         let outcome = Request::parse(&call.method, call.params)
-            .and_then(|request| access::check(self.role, &request).map(|()| request))
+            .and_then(|request| access::check(self.attendance.seat.role, &request).map(|()| request))
             .and_then(|request| self.request(request, id.as_ref(), out));
         outcome.unwrap_or_else(|error| {
             out.extend_from_slice(&error_line(id.as_ref(), &error));
@@ -96,8 +105,11 @@ impl Caller {
             Request::Subscribe(params) => self.subscribe(&params, id, out)?,
             Request::Unsubscribe(_) => {
                 self.subscription = None;
+                self.attendance.seat.subscribed(None);
                 write(out, id, &Empty {})?;
             }
+            Request::Clients(_) => write(out, id, &self.server.roster.answer(self.server.fanout.position().1))?,
+            Request::Discover(_) => write(out, id, &document()?)?,
             other => return self.request_later(other, id.cloned()).map(Some),
         }
         Ok(None)
@@ -128,7 +140,7 @@ impl Caller {
     fn call_driver(&self, request: Request, id: Option<Id>) -> Result<Line, Error> {
         let (reply, answer) = oneshot::channel();
         let method = request.name();
-        self.server.calls.try_send(Call { request, role: self.role, reply }).map_err(|error| match error {
+        self.server.calls.try_send(Call { request, role: self.attendance.seat.role, reply }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => Error::new(
                 ErrorCode::Busy,
                 format!("{method} was not accepted: too many calls wait already; try again in a moment"),
@@ -154,13 +166,14 @@ impl Caller {
             )
             .with("protocols", vec![PROTOCOL]));
         }
+        self.attendance.seat.introduce(&params.client);
         let status = self.server.source.status();
         Ok(response::Hello {
             server: ServerName { name: "aesyncd".to_owned(), version: status.daemon.version.clone() },
             protocol: PROTOCOL,
             protocols: vec![PROTOCOL],
-            capabilities: Vec::new(),
-            role: self.role,
+            capabilities: CAPABILITIES.iter().map(|name| (*name).to_owned()).collect(),
+            role: self.attendance.seat.role,
             instance: status.daemon.instance.clone(),
             log: self.server.fanout.position().0,
         })
@@ -197,9 +210,15 @@ impl Caller {
             subscription.open_with(line);
         }
         write(out, id, &position)?;
+        self.attendance.seat.subscribed(Some(subscription.filter().clone()));
         self.subscription = Some(Box::new(subscription));
         Ok(())
     }
+}
+
+/// The OpenRPC document. It is asked for too rarely to be kept in the form that goes out.
+fn document() -> Result<Value, Error> {
+    serde_json::from_str(OPENRPC).map_err(|error| defect("the OpenRPC document is no JSON", &error))
 }
 
 fn stopping(method: &str) -> Error {
@@ -221,10 +240,4 @@ fn optional_line<T: Serialize>(id: Option<&Id>, outcome: Result<&T, &Error>) -> 
             out
         }
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "the edge of the daemon reads the clock")]
-fn now() -> Timestamp {
-    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }

@@ -1,7 +1,7 @@
 //! Who gets in, and as what.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use aesync_protocol::Error;
@@ -31,7 +31,7 @@ const MAX_KEPT_USERS: usize = 1024;
 
 /// What every new connection passes.
 pub(super) struct Door {
-    rules: Rules,
+    rules: RwLock<Arc<Rules>>,
     server: Arc<Server>,
     refusals: Arc<Semaphore>,
     guests: Mutex<Guests>,
@@ -72,7 +72,7 @@ impl Drop for Guest {
 impl Door {
     pub(super) fn new(rules: Rules, server: Server) -> Self {
         Self {
-            rules,
+            rules: RwLock::new(Arc::new(rules)),
             server: Arc::new(server),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
             guests: Mutex::default(),
@@ -100,7 +100,12 @@ impl Door {
                 return Box::pin(refuse(stream, no_role(peer))).await;
             };
             let _guest = guest;
-            let session = Session::new(stream, Arc::clone(&door.server), role);
+            let attendance = door.server.roster.enter(peer, role);
+            // Rules that changed while the role was found out have not seen this connection.
+            if door.role(peer).await != Some(role) {
+                attendance.seat.dismiss();
+            }
+            let session = Session::new(stream, Arc::clone(&door.server), attendance);
             drop(door);
             if let Err(error) = session.run(stop).await {
                 tracing::debug!(%error, user = peer.user, process = peer.process, "a connection broke");
@@ -117,7 +122,7 @@ impl Door {
         if guests.all >= limits.connections {
             return Err(busy(&format!("all {} connections are taken", limits.connections)));
         }
-        let is_bounded = peer.user != 0 && peer.user != self.rules.own_user;
+        let is_bounded = peer.user != 0 && peer.user != self.rules().own_user;
         if is_bounded && of_user >= limits.connections_per_user {
             return Err(busy(&format!("all {} connections that one user may have are taken", limits.connections_per_user)));
         }
@@ -136,11 +141,30 @@ impl Door {
         }
     }
 
-    async fn role(&self, peer: Peer) -> Option<Role> {
-        if self.rules.is_decided_by_user(peer.user) {
-            return self.rules.role(peer.user, &[]);
+    /// Puts other rules in force, and dismisses the connections whose role they change.
+    pub(super) fn change_rules(self: Arc<Self>, rules: Rules) -> impl Future<Output = ()> + Send + 'static {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        // Whoever is added to a group is added to it and the daemon told to reload.
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        async move {
+            for seat in self.server.roster.seats() {
+                if self.role(seat.peer).await != Some(seat.role) {
+                    seat.dismiss();
+                }
+            }
         }
-        self.rules.role(peer.user, &self.groups(peer).await)
+    }
+
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    async fn role(&self, peer: Peer) -> Option<Role> {
+        let rules = self.rules();
+        if rules.is_decided_by_user(peer.user) {
+            return rules.role(peer.user, &[]);
+        }
+        rules.role(peer.user, &self.groups(peer).await)
     }
 
     async fn groups(&self, peer: Peer) -> Arc<[u32]> {

@@ -20,6 +20,8 @@ pub struct Limits {
     pub reads: usize,
     /// Lines of one connection that are no requests. At this many, it is closed.
     pub garbage: u32,
+    /// How long a client may take from connecting to its first request, and from the beginning of a line to its end.
+    pub request: Duration,
     /// How long a reader may take nothing while answers wait.
     pub stalled: Duration,
     /// How long a stop waits for pending answers.
@@ -35,6 +37,7 @@ impl Default for Limits {
             in_flight: 64,
             reads: 4,
             garbage: 3,
+            request: Duration::from_secs(60),
             stalled: Duration::from_secs(30),
             stop: Duration::from_secs(2),
         }

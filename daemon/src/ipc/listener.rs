@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::access::{AccessLists, Rules};
+use super::access::{Access, AccessLists, Rules};
 use super::dispatch::Server;
 use super::door::Door;
 use super::fanout::Fanout;
@@ -20,6 +20,9 @@ use super::source::{Call, Source};
 
 /// How long the daemon waits after a failed accept: out of file descriptors, most likely.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the system's user database may take for the names in `[access]`.
+const NAMES: Duration = Duration::from_secs(10);
 
 /// Why there is no socket.
 #[derive(Debug, thiserror::Error)]
@@ -89,11 +92,14 @@ pub enum BindError {
 /// Where to listen, and to whom.
 #[derive(Debug)]
 pub struct BindOptions {
-    /// The path, on Unix.
+    /// The socket's path, or the pipe's name.
     pub path: PathBuf,
     /// A listening socket that systemd handed over; `path` then goes unused.
     #[cfg(unix)]
     pub inherited: Option<std::os::fd::OwnedFd>,
+    /// Whom the pipe lets in.
+    #[cfg(windows)]
+    pub audience: super::Audience,
     /// The `[access]` table.
     pub access: AccessLists,
     /// The bounds.
@@ -108,6 +114,8 @@ impl BindOptions {
             path: path.into(),
             #[cfg(unix)]
             inherited: None,
+            #[cfg(windows)]
+            audience: super::Audience::Own,
             access: AccessLists::default(),
             limits: Limits::default(),
         }
@@ -118,7 +126,8 @@ impl BindOptions {
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
-    rules: Rules,
+    access: Access,
+    lists: watch::Receiver<AccessLists>,
     limits: Limits,
 }
 
@@ -132,10 +141,10 @@ pub async fn bind(options: BindOptions) -> Result<Listener, BindError> {
         Some(inherited) => Socket::inherit(inherited)?,
         None => Socket::bind(&options.path).await?,
     };
-    #[cfg(not(unix))]
-    let socket = Socket::bind(&options.path).await?;
-    let rules = platform::resolve(&options.access, socket.group());
-    Ok(Listener { socket, rules, limits: options.limits })
+    #[cfg(windows)]
+    let socket = Socket::bind(&options.path, options.audience).await?;
+    let (access, lists) = Access::new(options.access);
+    Ok(Listener { socket, access, lists, limits: options.limits })
 }
 
 impl Listener {
@@ -143,6 +152,12 @@ impl Listener {
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         self.socket.path()
+    }
+
+    /// Changes who may do what, also once the socket is served.
+    #[must_use]
+    pub fn access(&self) -> Access {
+        self.access.clone()
     }
 }
 
@@ -155,14 +170,23 @@ pub async fn serve(
     fanout: Fanout,
     mut stop: watch::Receiver<bool>,
 ) {
-    let Listener { socket, rules, limits } = listener;
-    let door = Arc::new(Door::new(rules, Server::new(source, calls, fanout, limits.clone())));
+    let Listener { socket, access, mut lists, limits } = listener;
+    let unnamed = || platform::resolve(&AccessLists::default(), socket.group());
+    let first = resolve(&mut lists, socket.group()).await.unwrap_or_else(unnamed);
+    let door = Arc::new(Door::new(first, Server::new(source, calls, fanout, limits.clone())));
     let mut connections = JoinSet::new();
     let stop_of_sessions = stop.clone();
     loop {
         tokio::select! {
             biased;
             () = stopped(&mut stop) => break,
+            // Before anybody else comes in. `access` is held here: its end can't be what wakes this.
+            Ok(()) = lists.changed() => {
+                if let Some(rules) = resolve(&mut lists, socket.group()).await {
+                    let review = Arc::clone(&door).change_rules(rules);
+                    connections.spawn(review);
+                }
+            }
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) => {
@@ -181,11 +205,22 @@ pub async fn serve(
             door.let_in(stream, peer, &stop_of_sessions, &mut connections);
         }
     }
-    drop(socket);
+    drop((socket, access));
     let all_closed = async { while connections.join_next().await.is_some() {} };
     if timeout(limits.stop + Duration::from_millis(500), all_closed).await.is_err() {
         tracing::warn!("some connections did not close in time and are cut");
     }
+}
+
+/// Looks the names up; none when the system's user database does not answer, and what was in force stays so.
+async fn resolve(lists: &mut watch::Receiver<AccessLists>, socket_group: Option<platform::Group>) -> Option<Rules> {
+    let lists = lists.borrow_and_update().clone();
+    let lookup = tokio::task::spawn_blocking(move || platform::resolve(&lists, socket_group));
+    let resolved = timeout(NAMES, lookup).await.ok().and_then(Result::ok);
+    if resolved.is_none() {
+        tracing::error!("the names in [access] could not be looked up within {} s; they are not in force", NAMES.as_secs());
+    }
+    resolved
 }
 
 /// Until the daemon stops.

@@ -6,10 +6,11 @@
 //!                          |           `--> Call (everything else)  the driver's
 //!                          `-- fanout::Subscription <-- Fanout <-- publishes: the driver
 //! ```
-//! It names neither the store nor the server. What only one system has is in `unix`; a Windows named pipe would be its sibling.
+//! It names neither the store nor the server. What only one system has is in `unix` and `windows`.
 
 mod access;
 mod batch;
+mod clock;
 mod dispatch;
 mod door;
 mod fanout;
@@ -19,15 +20,23 @@ mod listener;
 mod position;
 mod reads;
 mod refusal;
+mod roster;
 mod session;
 mod source;
 #[cfg(unix)]
 mod unix;
+#[cfg(windows)]
+mod windows;
+
 #[cfg(unix)]
 use unix as platform;
+#[cfg(windows)]
+use windows as platform;
 
-pub use access::AccessLists;
+pub use access::{Access, AccessLists};
 pub use fanout::{DEFAULT_RING, Fanout};
 pub use limits::Limits;
 pub use listener::{BindError, BindOptions, Listener, bind, serve};
 pub use source::{Call, Source};
+#[cfg(windows)]
+pub use windows::Audience;

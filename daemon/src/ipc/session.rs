@@ -3,10 +3,11 @@
 //! The whole connection is one task that moves on with whatever is ready: finished answers, lines, the socket. It keeps no buffers while
 //! it is idle.
 
+mod deadlines;
 mod events;
+mod streams;
 
-use std::cell::RefCell;
-use std::future::{Future as _, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,11 +17,10 @@ use std::time::Duration;
 use aesync_protocol::Error;
 use aesync_protocol::codec::{self, Incoming, LineBuffer, LineError, Refused};
 use aesync_protocol::error::rpc;
-use aesync_protocol::response::Role;
 use futures_util::StreamExt as _;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::FuturesUnordered;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
@@ -29,15 +29,10 @@ use super::dispatch::{Caller, Server};
 use super::fanout::Page;
 use super::later::{Later, error_line};
 use super::listener::stopped;
+use super::roster::Attendance;
 
 /// With this many bytes of answers waiting, no more lines are taken.
 const MUCH_OUTPUT: usize = 256 * 1024;
-
-/// How many bytes are read at once.
-const READ: usize = 64 * 1024;
-
-/// An empty output buffer that holds more memory than this gives it back.
-const KEPT_OUTPUT: usize = 512;
 
 /// How often the daemon looks whether a client that has closed its writing half, and waits for answers, is still there at all.
 const PRESENCE: Duration = Duration::from_secs(5);
@@ -47,11 +42,6 @@ const NEWCOMER: Duration = Duration::from_millis(500);
 
 /// How long a connection that the daemon ends goes on reading, so that a client which is still writing comes to read the reason.
 const LINGER: Duration = Duration::from_secs(1);
-
-thread_local! {
-    /// One read buffer for all connections of a thread: it is empty again before anything else runs.
-    static INPUT: RefCell<Vec<u8>> = RefCell::new(vec![0; READ]);
-}
 
 /// What becomes of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +76,11 @@ pub(super) struct Session<T> {
     replay: Option<BoxFuture<'static, Result<Page, Error>>>,
     /// Whether the client has said anything yet.
     has_asked: bool,
+    /// Since when the client owes the rest of a line, or its first one.
+    owes_since: Option<Instant>,
+    /// Whether the socket took anything since this was last noted, and whether it takes no more.
+    took: bool,
+    blocked: bool,
     garbage: u32,
     alarm: Option<Pin<Box<Sleep>>>,
 }
@@ -97,11 +92,11 @@ struct Finished {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
-    pub(super) fn new(stream: T, server: Arc<Server>, role: Role) -> Self {
+    pub(super) fn new(stream: T, server: Arc<Server>, attendance: Attendance) -> Self {
         let lines = LineBuffer::new(server.limits.message);
         Self {
             stream,
-            caller: Caller { server, role, subscription: None },
+            caller: Caller { server, attendance, subscription: None },
             stage: Stage::Open,
             lines,
             out: Vec::new(),
@@ -113,6 +108,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             events_held: false,
             replay: None,
             has_asked: false,
+            owes_since: Some(Instant::now()),
+            took: false,
+            blocked: false,
             garbage: 0,
             alarm: None,
         }
@@ -123,11 +121,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     /// # Errors
     /// When the socket fails.
     pub(super) async fn run(mut self, mut stop: watch::Receiver<bool>) -> io::Result<()> {
-        tokio::select! {
+        let seat = Arc::clone(&self.caller.attendance.seat);
+        let is_stop = tokio::select! {
             outcome = poll_fn(|cx| self.poll(cx)) => return outcome,
-            () = stopped(&mut stop) => {}
-        }
-        if let Some(outcome) = self.hear_out().await {
+            () = stopped(&mut stop) => true,
+            () = seat.dismissed() => false,
+        };
+        if is_stop && let Some(outcome) = self.hear_out().await {
             return outcome;
         }
         if !matches!(self.stage, Stage::Lingering { .. }) {
@@ -178,7 +178,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 tracing::debug!("closing a connection that takes none of its answers");
                 return Poll::Ready(Ok(()));
             }
+            if self.owes_until().is_some_and(|until| until <= Instant::now()) {
+                self.refuse_silent();
+                continue;
+            }
             if !moved && !self.poll_alarm(cx) {
+                self.note();
                 return Poll::Pending;
             }
         }
@@ -188,14 +193,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     fn is_finished(&self) -> bool {
         let all_lines_taken = !matches!(self.stage, Stage::HalfClosed { .. }) || self.lines.is_empty();
         all_lines_taken && self.pending.is_empty() && self.out.is_empty()
-    }
-
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_shutdown(cx) {
-            // The other end was faster.
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
-            outcome => outcome,
-        }
     }
 
     fn poll_pending(&mut self, cx: &mut Context<'_>) -> bool {
@@ -232,6 +229,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             let Some(line) = next else { break };
             moved = true;
             self.has_asked = true;
+            self.owes_since = None;
             match line.map(codec::parse) {
                 Ok(Ok(Incoming::Single(call))) => {
                     if let Some(line) = self.caller.call(call, &mut self.out) {
@@ -263,7 +261,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             }
             self.answers_wait |= self.out.len() > before;
         }
+        // The first request is owed from the start; blank lines are none.
+        if self.has_asked {
+            let is_amid_a_line = self.may_take() && !self.lines.is_empty();
+            self.owes_since = is_amid_a_line.then(|| self.owes_since.unwrap_or_else(Instant::now));
+        }
         moved
+    }
+
+    /// Tells how the connection stands.
+    fn note(&mut self) {
+        let seat = &self.caller.attendance.seat;
+        seat.stands(self.in_flight, self.caller.subscription.as_ref().and_then(|subscription| subscription.seq()));
+        seat.stalls(self.took, self.blocked);
+        self.took = false;
     }
 
     fn refuse(&mut self, error: &Error) {
@@ -276,90 +287,5 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             tracing::debug!("closing a connection that does not speak JSON-RPC");
             self.stage = Stage::Finishing { linger: true };
         }
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let mut moved = false;
-        while let Some(rest) = self.out.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match Pin::new(&mut self.stream).poll_write(cx, rest) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(count)) => {
-                    self.written += count;
-                    self.stalled_since = None;
-                    moved = true;
-                }
-                Poll::Ready(Err(error)) => return Err(error),
-                Poll::Pending => {
-                    if self.answers_wait && self.stalled_since.is_none() {
-                        self.stalled_since = Some(Instant::now());
-                    }
-                    // What is written need not be kept, nor moved for every few bytes.
-                    if self.written >= self.out.len() - self.written {
-                        self.out.drain(..self.written);
-                        self.written = 0;
-                    }
-                    return Ok(moved);
-                }
-            }
-        }
-        self.written = 0;
-        self.answers_wait = false;
-        self.stalled_since = None;
-        self.out.clear();
-        if self.out.capacity() > KEPT_OUTPUT {
-            self.out = Vec::new();
-        }
-        Ok(moved)
-    }
-
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let discards = matches!(self.stage, Stage::Lingering { .. });
-        // Lines that were not taken yet are the reason to read no further.
-        let takes = self.stage == Stage::Open && self.may_take();
-        if !discards && !takes {
-            return Ok(false);
-        }
-        INPUT.with_borrow_mut(|input| {
-            let mut buffer = ReadBuf::new(input);
-            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
-                Poll::Pending => Ok(false),
-                Poll::Ready(Err(error)) => Err(error),
-                Poll::Ready(Ok(())) if discards && buffer.filled().is_empty() => {
-                    self.stage = Stage::Lingering { until: Instant::now() };
-                    Ok(true)
-                }
-                Poll::Ready(Ok(())) if discards => Ok(true),
-                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
-                    self.stage = Stage::HalfClosed { look_again: Instant::now() };
-                    Ok(true)
-                }
-                Poll::Ready(Ok(())) => {
-                    self.lines.feed(buffer.filled());
-                    Ok(true)
-                }
-            }
-        })
-    }
-
-    /// True when a deadline has passed.
-    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> bool {
-        let stalled = self.stalled_since.map(|since| since + self.caller.server.limits.stalled);
-        let checkpoint = self.caller.subscription.as_ref().and_then(|subscription| subscription.checkpoint_due());
-        let by_stage = match self.stage {
-            Stage::Lingering { until } => Some(until),
-            Stage::HalfClosed { look_again } => Some(look_again),
-            Stage::Open | Stage::Finishing { .. } => None,
-        };
-        // A checkpoint can wait until the reader takes events again.
-        let checkpoint = checkpoint.filter(|_| self.out.is_empty() && self.stage == Stage::Open);
-        let Some(deadline) = [stalled, checkpoint, by_stage].into_iter().flatten().min() else {
-            self.alarm = None;
-            return false;
-        };
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-        if alarm.deadline() != deadline {
-            alarm.as_mut().reset(deadline);
-        }
-        alarm.as_mut().poll(cx).is_ready()
     }
 }

@@ -84,9 +84,7 @@ fn open_checked(dir: &Path, options: Options, was_clean: bool, findings: &mut Ve
         let mut checked = check::check(&database)?;
         if let Checked::Sound(repairs) = &mut checked {
             repairs.extend(mended);
-            if !was_clean {
-                verify::verify(&database, options.overlap, repairs)?;
-            }
+            verify::verify(&database, was_clean, options.overlap, repairs)?;
         }
         Ok((database, number, checked))
     });
@@ -188,6 +186,7 @@ fn create_dir(dir: &Path) -> Result<(), OpenError> {
     if parent.metadata().is_err() {
         return Err(OpenError::NoParent { dir: dir.to_path_buf(), parent: parent.to_path_buf() });
     }
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "other systems have no mode to set"))]
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

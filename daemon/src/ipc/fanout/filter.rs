@@ -54,11 +54,11 @@ impl Filter {
         self.channels
     }
 
-    pub(super) fn entity_types(&self) -> Option<&[Arc<str>]> {
+    pub(crate) fn entity_types(&self) -> Option<&[Arc<str>]> {
         self.entity_types.as_deref()
     }
 
-    pub(super) fn wants(&self, channel: Channel) -> bool {
+    pub(crate) fn wants(&self, channel: Channel) -> bool {
         self.channels.meet(Channels::only(channel))
     }
 

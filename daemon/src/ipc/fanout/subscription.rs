@@ -79,6 +79,11 @@ impl Subscription {
         Position { log: self.log.to_string(), seq: self.cursor.next.saturating_sub(1) }
     }
 
+    /// The last change that has left, where the subscriber wants changes.
+    pub(crate) fn seq(&self) -> Option<u64> {
+        self.wants(Channel::Change).then(|| self.cursor.next.saturating_sub(1))
+    }
+
     /// Delivers the changes after `since` first.
     pub(crate) fn replay_from(&mut self, since: u64) {
         self.cursor.next = since.saturating_add(1);

@@ -57,6 +57,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                     Poll::Pending => (0, true),
                 };
                 moved |= written > 0;
+                self.took |= written > 0;
+                self.blocked = is_blocked;
                 if written < chunk.bytes().len()
                     && let Some((rest, cursor)) = chunk.rest(written)
                 {

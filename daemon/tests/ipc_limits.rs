@@ -1,0 +1,164 @@
+//! What one client costs the daemon and the others at most.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod ipc_support;
+
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use aesyncd::ipc::Limits;
+use ipc_support::*;
+use serde_json::{Value, json};
+
+/// A house whose clients must say what they want at once.
+async fn impatient_house() -> House {
+    let limits = Limits { request: Duration::from_millis(50), ..Limits::default() };
+    House::build(Plan { limits, ..Plan::default() }).await
+}
+
+#[tokio::test]
+async fn who_connects_and_asks_nothing_is_told_so_and_closed() {
+    let house = impatient_house().await;
+    let (mut silent, mut blank) = (house.connect().await, house.connect().await);
+    blank.send("\n\n").await;
+    for client in [&mut silent, &mut blank] {
+        let answer = client.json().await;
+        assert_eq!((&answer["id"], code(&answer["error"])), (&Value::Null, "timeout"));
+        client.expect_end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_line_that_is_begun_must_be_ended_and_others_may_rest_for_as_long_as_they_like() {
+    let house = impatient_house().await;
+    let mut rests = house.connect().await;
+    rests.call("ping", json!({})).await;
+    let mut half = house.connect().await;
+    half.send("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n{\"jsonrpc\":").await;
+    assert!(half.json().await.get("result").is_some());
+    let answer = half.json().await;
+    assert!(
+        code(&answer["error"]) == "timeout" && answer["error"]["message"].as_str().unwrap().contains("rest of a line"),
+        "{answer}"
+    );
+    half.expect_end().await;
+    // By now the other has rested for longer than anybody may take for a line.
+    rests.send("\n").await;
+    rests.call("ping", json!({})).await;
+}
+
+#[tokio::test]
+async fn while_the_daemon_reads_no_further_it_is_not_the_client_that_owes_a_line() {
+    let limits = Limits { request: Duration::from_millis(50), in_flight: 1, ..Limits::default() };
+    let mut house = House::build(Plan { limits, ..Plan::default() }).await;
+    let mut client = house.connect().await;
+    client.send("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"sync\"}\n{\"jsonrpc\":\"2.0\",\"id\":2,").await;
+    let call = house.next_call().await;
+    // Longer than a client may take: what is awaited here is time itself.
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    call.reply.send(Ok(b"{}".to_vec())).unwrap();
+    client.send("\"method\":\"ping\"}\n").await;
+    assert_eq!((client.json().await["id"].clone(), client.json().await["id"].clone()), (json!(1), json!(2)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_stalled_subscriber_among_a_thousand_costs_the_others_no_event_and_the_daemon_no_memory() {
+    const OTHERS: usize = 1000;
+    const RING: usize = 256 * 1024;
+    const BATCH: u64 = 20;
+    let large = |seq| {
+        let mut change = change(seq, "a", "x");
+        change.record.as_mut().unwrap().insert("text".to_owned(), "x".repeat(4000).into());
+        change
+    };
+    let limits = Limits { connections: 2 * OTHERS, connections_per_user: 2 * OTHERS, ..Limits::default() };
+    let house = House::build(Plan { ring: RING, limits, ..Plan::default() }).await;
+    let mut stalled = house.connect().await;
+    stalled.call("subscribe", json!({"channels": ["change"]})).await;
+    let mut others = Vec::new();
+    for _ in 0..OTHERS {
+        let mut client = house.connect().await;
+        client.call("subscribe", json!({"channels": ["change"]})).await;
+        others.push(client);
+    }
+    let mut last = 0;
+    for _ in 0..10 {
+        let batch: Vec<_> = (last + 1..=last + BATCH).map(large).collect();
+        last += BATCH;
+        house.daemon.commit(&batch);
+        // Each of the others has the whole batch before the next one comes, while the stalled one has taken nothing since the start.
+        for client in &mut others {
+            for seq in last - BATCH + 1..=last {
+                assert_eq!(client.event().await["change"]["seq"], seq);
+            }
+        }
+        assert!(house.daemon.fanout.used() <= RING);
+    }
+    let mut admin = house.connect().await;
+    let clients = admin.call("clients", json!({})).await["clients"].clone();
+    assert!(
+        clients[0].get("stalledSince").is_some() && clients[0]["subscription"]["behind"].as_u64() > Some(0),
+        "{}",
+        clients[0]
+    );
+    assert!(clients.as_array().unwrap()[1..=OTHERS].iter().all(|client| client["subscription"]["behind"] == 0));
+    assert_eq!(*house.daemon.pages.lock().unwrap(), 0, "nobody but the stalled one would have needed the durable feed");
+    for seq in 1..=last {
+        assert_eq!(stalled.event().await["change"]["seq"], seq, "it gets everything, once it reads");
+    }
+}
+
+/// Where the clients' side of the test below connects, as often as it is to.
+const CONNECT_TO: &str = "AESYNC_TEST_CONNECT_TO";
+const CONNECTIONS: usize = 10_000;
+
+/// The clients' side: the test below runs it in a process of its own. By itself it has nothing to connect to.
+#[test]
+fn many_subscribers_connect() {
+    let Some(path) = std::env::var_os(CONNECT_TO) else { return };
+    let mut held = Vec::with_capacity(CONNECTIONS);
+    let request =
+        b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"subscribe\",\"params\":{\"channels\":[\"notification\",\"change\"]}}\n";
+    for _ in 0..CONNECTIONS {
+        let mut stream = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        stream.write_all(request).unwrap();
+        assert!(stream.read(&mut [0; 256]).unwrap() > 0);
+        held.push(stream);
+    }
+    // Until the other process has measured.
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
+
+/// Memory is the process's own, so that nothing else may run beside this.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs a process of its own: cargo test -p aesyncd --test ipc_limits -- --ignored"]
+async fn ten_thousand_idle_subscribers_cost_at_most_four_kilobytes_each() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    assert!(hard > CONNECTIONS as u64 + 100, "only {hard} descriptors: raise `ulimit -Hn`");
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard).unwrap();
+    let limits = Limits { connections: 2 * CONNECTIONS, connections_per_user: 2 * CONNECTIONS, ..Limits::default() };
+    let house = House::build(Plan { limits, ring: 16 * 1024 * 1024, ..Plan::default() }).await;
+    // What is there once, for all connections, is not theirs.
+    let mut first = house.connect().await;
+    first.call("subscribe", json!({"channels": ["notification", "change"]})).await;
+    let before = resident();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "many_subscribers_connect"]).env(CONNECT_TO, &house.path);
+    let mut clients = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    house.wait_for_subscribers(CONNECTIONS + 1).await;
+    let each = (resident() - before) / CONNECTIONS as u64;
+    drop(clients.stdin.take());
+    assert!(clients.wait().unwrap().success());
+    println!("{each} B for each of {CONNECTIONS} idle subscribers");
+    assert!(each <= 4096, "{each} B each");
+}
+
+/// This process's resident memory in bytes.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
+    1024 * line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
+}
