@@ -50,6 +50,10 @@ pub struct Args {
     /// Read the configuration, say what is wrong, and exit
     #[arg(long)]
     pub check: bool,
+    /// Run as a service; only the service control manager can start it so
+    #[cfg(windows)]
+    #[arg(long, conflicts_with_all = ["export", "import", "check"])]
+    pub service: bool,
 }
 
 impl Args {

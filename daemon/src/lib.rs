@@ -67,6 +67,9 @@ pub struct StartOptions {
     /// A listening socket that was handed over; `socket` then only names it.
     #[cfg(unix)]
     pub inherited: Option<std::os::fd::OwnedFd>,
+    /// Whom the pipe lets in.
+    #[cfg(windows)]
+    pub audience: ipc::Audience,
     /// The instance's name.
     pub instance: String,
     /// Reads the configuration again.
@@ -84,6 +87,8 @@ impl StartOptions {
             socket: socket.into(),
             #[cfg(unix)]
             inherited: None,
+            #[cfg(windows)]
+            audience: ipc::Audience::Own,
             instance: "default".to_owned(),
             reload: Box::new(|| Err("this daemon was started without a configuration file".to_owned())),
             log_filter: Box::new(|_| {}),
@@ -123,6 +128,10 @@ impl Daemon {
         #[cfg(unix)]
         {
             bind.inherited = options.inherited;
+        }
+        #[cfg(windows)]
+        {
+            bind.audience = options.audience;
         }
         bind.access = config.access_lists();
         bind.limits.connections = config.ipc.max_connections;

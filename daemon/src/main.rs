@@ -7,8 +7,10 @@ use std::time::Duration;
 use aesync_protocol::endpoint::Scope;
 use aesyncd::args::{Args, EXIT_CONFIGURATION, check};
 use aesyncd::config::{Config, Environment, Loaded, make_user_directories, scope_of_this_process};
+#[cfg(unix)]
+use aesyncd::service::activation;
 use aesyncd::service::log::Log;
-use aesyncd::service::{Signal, Signals, activation, headline, notify, turned};
+use aesyncd::service::{Signal, Signals, headline, notify, turned};
 use aesyncd::transfer::{Counts, export, import};
 use aesyncd::{Daemon, StartError, StartOptions};
 use anyhow::Context as _;
@@ -21,17 +23,38 @@ const ALIVE_WITHIN: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let (environment, scope) = (Environment::of_this_process(), scope_of_this_process());
-    if args.check {
-        return check(&args, &environment, scope);
+    #[cfg(windows)]
+    if args.service {
+        return as_service();
     }
+    if args.check {
+        return check(&args, &Environment::of_this_process(), scope_of_this_process());
+    }
+    ExitCode::from(run(args))
+}
+
+/// Waits for the service control manager to start and stop the daemon.
+#[cfg(windows)]
+fn as_service() -> ExitCode {
+    match aesyncd::service::windows::run(|| run(Args::parse())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(fail(
+            &format_args!("starting as a service: {error}; only the service control manager can do that: sc start aesyncd"),
+            1,
+        )),
+    }
+}
+
+/// Everything but `--check`; returns the exit code.
+fn run(args: Args) -> u8 {
+    let (environment, scope) = (Environment::of_this_process(), scope_of_this_process());
     let loaded = match args.load(&environment, scope) {
         Ok(loaded) => loaded,
         Err(error) => return fail(&error, EXIT_CONFIGURATION),
     };
     if args.export.is_some() || args.import.is_some() {
         return match transfer(&args, &environment, scope, &loaded.config) {
-            Ok(()) => ExitCode::SUCCESS,
+            Ok(()) => 0,
             Err(error) => fail(&format_args!("{error:#}"), 1),
         };
     }
@@ -39,7 +62,7 @@ fn main() -> ExitCode {
     let outcome =
         runtime.context("starting the runtime").and_then(|runtime| runtime.block_on(serve(args, environment, scope, loaded)));
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             let configuration = error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration);
             fail(&format_args!("{error:#}"), if configuration { EXIT_CONFIGURATION } else { 1 })
@@ -81,6 +104,10 @@ async fn serve(args: Args, environment: Environment, scope: Scope, loaded: Loade
     #[cfg(unix)]
     {
         options.inherited = activation::inherited_socket().context("taking over the socket that systemd opened")?;
+    }
+    #[cfg(windows)]
+    if args.service {
+        options.audience = aesyncd::ipc::Audience::SignedIn;
     }
     options.reload =
         Box::new(move || args.load(&environment, scope).map(|loaded| loaded.config).map_err(|error| error.to_string()));
@@ -139,9 +166,9 @@ async fn tick(watchdog: &mut Option<tokio::time::Interval>) {
     }
 }
 
-fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
+fn fail(error: &dyn std::fmt::Display, code: u8) -> u8 {
     use std::io::Write as _;
     // Who closed stderr does not want to know.
     let _ = writeln!(std::io::stderr(), "aesyncd: {error}");
-    ExitCode::from(code)
+    code
 }

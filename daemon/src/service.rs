@@ -1,10 +1,13 @@
 //! What the daemon owes to the system that runs it, and what it gets from there.
 
+#[cfg(unix)]
 pub mod activation;
 mod headline;
 pub mod log;
 pub mod notify;
 mod signals;
+#[cfg(windows)]
+pub mod windows;
 
 pub use self::headline::{headline, turned};
 pub use self::signals::{Signal, Signals};

@@ -1,4 +1,8 @@
-//! A blocking client: no runtime and no threads, so that a command starts and answers within a millisecond.
+//! Clients of the daemon.
+//!
+//! [`Client`] is a blocking one, without a runtime or threads, so that a command starts and answers within a millisecond. [`Updates`] is a
+//! subscription that outlives its connections: it reconnects, and goes on behind the last change. With the feature `async`,
+//! [`asynchronous`] has both for tokio.
 //!
 //! ```no_run
 //! use aesync_protocol::client::Client;
@@ -12,10 +16,18 @@
 //! # }
 //! ```
 
+#[cfg(feature = "async")]
+pub mod asynchronous;
+mod backoff;
 mod error;
+mod follow;
+mod resume;
 mod subscription;
 mod transport;
+mod update;
+mod updates;
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -27,6 +39,8 @@ use serde_json::value::RawValue;
 
 pub use error::ClientError;
 pub use subscription::Subscription;
+pub use update::{ResetReason, Update};
+pub use updates::Updates;
 
 use crate::codec::{self, Id, LineBuffer, Reply};
 use crate::request::{Method, Subscribe};
@@ -112,10 +126,7 @@ impl Client {
         let deadline = Instant::now().checked_add(timeout);
         self.last_id += 1;
         let awaited = self.last_id;
-        let mut line = Vec::new();
-        codec::write_request(&mut line, &Id::from(awaited), method, params).map_err(|source| ClientError::Protocol {
-            reason: format!("{method}'s params can't be written as JSON: {source}"),
-        })?;
+        let line = request_line(awaited, method, params)?;
         match self.transport.send(&line, deadline) {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(timed_out()),
             // A daemon that turns a client away says why and closes, perhaps before it has read the request: look for its answer.
@@ -146,16 +157,8 @@ impl Client {
     /// The next answer or event; `None` when the deadline has passed.
     fn next_reply(&mut self, deadline: Option<Instant>) -> Result<Option<Owned>, ClientError> {
         loop {
-            while let Some(line) = self.lines.next_line() {
-                let line = line.map_err(|error| ClientError::Protocol { reason: error.to_string() })?;
-                let reply = codec::parse_reply(line).map_err(|error| ClientError::Protocol { reason: error.to_string() })?;
-                match reply {
-                    Reply::Answer { id, outcome } => {
-                        return Ok(Some(Owned::Answer { id, outcome: outcome.map(ToOwned::to_owned) }));
-                    }
-                    Reply::Event(params) => return Ok(Some(Owned::Event(params.to_owned()))),
-                    Reply::Unknown => {}
-                }
+            if let Some(reply) = Owned::next(&mut self.lines)? {
+                return Ok(Some(reply));
             }
             match self.transport.receive(&mut self.lines, deadline) {
                 Ok(0) => return Err(ClientError::Closed { path: self.path.clone(), source: None }),
@@ -171,6 +174,35 @@ impl Client {
 enum Owned {
     Answer { id: Option<u64>, outcome: Result<Box<RawValue>, crate::Error> },
     Event(Box<RawValue>),
+}
+
+impl Owned {
+    /// The next answer or event of the whole lines so far.
+    fn next(lines: &mut LineBuffer) -> Result<Option<Self>, ClientError> {
+        while let Some(line) = lines.next_line() {
+            let line = line.map_err(|error| ClientError::Protocol { reason: error.to_string() })?;
+            match codec::parse_reply(line).map_err(|error| ClientError::Protocol { reason: error.to_string() })? {
+                Reply::Answer { id, outcome } => {
+                    return Ok(Some(Self::Answer { id, outcome: outcome.map(ToOwned::to_owned) }));
+                }
+                Reply::Event(params) => return Ok(Some(Self::Event(params.to_owned()))),
+                Reply::Unknown => {}
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn request_line<P: Serialize + ?Sized>(id: u64, method: &str, params: &P) -> Result<Vec<u8>, ClientError> {
+    let mut line = Vec::new();
+    codec::write_request(&mut line, &Id::from(id), method, params)
+        .map_err(|source| ClientError::Protocol { reason: format!("{method}'s params can't be written as JSON: {source}") })?;
+    Ok(line)
+}
+
+/// Any number, for how long to wait before an attempt to connect: std's hasher is seeded anew each time.
+fn dice() -> u64 {
+    RandomState::new().build_hasher().finish()
 }
 
 fn parse<T: DeserializeOwned>(method: &str, json: &RawValue) -> Result<T, ClientError> {

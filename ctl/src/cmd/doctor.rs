@@ -7,6 +7,7 @@ mod place;
 mod server;
 mod service;
 mod store;
+mod system;
 
 use std::process::ExitCode;
 

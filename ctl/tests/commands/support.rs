@@ -20,6 +20,8 @@ pub(crate) enum Reply {
     Events(Vec<Value>, Value),
     /// Events behind the result, then the end of the connection.
     Stream(Value, Vec<Value>),
+    /// Events behind the result, on a connection that stays.
+    Follow(Value, Vec<Value>),
     /// Nothing, ever.
     Silence,
     /// The end of the connection.
@@ -114,6 +116,7 @@ fn serve(stream: UnixStream, handler: &Handler, requests: &Mutex<Vec<(String, Va
                 last = true;
                 [answer("result", result)].into_iter().chain(events.iter().map(event)).collect()
             }
+            Reply::Follow(result, events) => [answer("result", result)].into_iter().chain(events.iter().map(event)).collect(),
             Reply::Line(line) => vec![line],
             Reply::Silence => vec![],
             Reply::HangUp => return,

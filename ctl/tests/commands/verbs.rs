@@ -42,7 +42,7 @@ fn the_socket_path_needs_no_daemon() {
 #[test]
 fn completions_are_written_for_each_shell() {
     let daemon = Daemon::new(|_, _| Reply::HangUp);
-    for (shell, expected) in [("bash", "complete -F _aectl"), ("zsh", "#compdef aectl"), ("fish", "complete -c aectl")] {
+    for (shell, expected) in [("bash", "_clap_complete_aectl aectl"), ("zsh", "#compdef aectl"), ("fish", "--command aectl")] {
         assert!(daemon.run(&["completions", shell]).ok().contains(expected), "{shell}");
     }
     assert_eq!(daemon.requests(), []);

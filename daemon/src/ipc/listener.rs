@@ -92,11 +92,14 @@ pub enum BindError {
 /// Where to listen, and to whom.
 #[derive(Debug)]
 pub struct BindOptions {
-    /// The path, on Unix.
+    /// The socket's path, or the pipe's name.
     pub path: PathBuf,
     /// A listening socket that systemd handed over; `path` then goes unused.
     #[cfg(unix)]
     pub inherited: Option<std::os::fd::OwnedFd>,
+    /// Whom the pipe lets in.
+    #[cfg(windows)]
+    pub audience: super::Audience,
     /// The `[access]` table.
     pub access: AccessLists,
     /// The bounds.
@@ -111,6 +114,8 @@ impl BindOptions {
             path: path.into(),
             #[cfg(unix)]
             inherited: None,
+            #[cfg(windows)]
+            audience: super::Audience::Own,
             access: AccessLists::default(),
             limits: Limits::default(),
         }
@@ -136,8 +141,8 @@ pub async fn bind(options: BindOptions) -> Result<Listener, BindError> {
         Some(inherited) => Socket::inherit(inherited)?,
         None => Socket::bind(&options.path).await?,
     };
-    #[cfg(not(unix))]
-    let socket = Socket::bind(&options.path).await?;
+    #[cfg(windows)]
+    let socket = Socket::bind(&options.path, options.audience).await?;
     let (access, lists) = Access::new(options.access);
     Ok(Listener { socket, access, lists, limits: options.limits })
 }
@@ -167,7 +172,7 @@ pub async fn serve(
 ) {
     let Listener { socket, access, mut lists, limits } = listener;
     let unnamed = || platform::resolve(&AccessLists::default(), socket.group());
-    let first = resolve(&mut lists, socket.group()).await.unwrap_or_else(unnamed);
+    let first = resolve(&mut lists, &socket).await.unwrap_or_else(unnamed);
     let door = Arc::new(Door::new(first, Server::new(source, calls, fanout, limits.clone())));
     let mut connections = JoinSet::new();
     let stop_of_sessions = stop.clone();
@@ -177,7 +182,7 @@ pub async fn serve(
             () = stopped(&mut stop) => break,
             // Before anybody else comes in. `access` is held here: its end can't be what wakes this.
             Ok(()) = lists.changed() => {
-                if let Some(rules) = resolve(&mut lists, socket.group()).await {
+                if let Some(rules) = resolve(&mut lists, &socket).await {
                     let review = Arc::clone(&door).change_rules(rules);
                     connections.spawn(review);
                 }
@@ -208,9 +213,9 @@ pub async fn serve(
 }
 
 /// Looks the names up; none when the system's user database does not answer, and what was in force stays so.
-async fn resolve(lists: &mut watch::Receiver<AccessLists>, socket_group: Option<u32>) -> Option<Rules> {
-    let lists = lists.borrow_and_update().clone();
-    let lookup = tokio::task::spawn_blocking(move || platform::resolve(&lists, socket_group));
+async fn resolve(lists: &mut watch::Receiver<AccessLists>, socket: &Socket) -> Option<Rules> {
+    let (lists, group) = (lists.borrow_and_update().clone(), socket.group());
+    let lookup = tokio::task::spawn_blocking(move || platform::resolve(&lists, group));
     let resolved = timeout(NAMES, lookup).await.ok().and_then(Result::ok);
     if resolved.is_none() {
         tracing::error!("the names in [access] could not be looked up within {} s; they are not in force", NAMES.as_secs());

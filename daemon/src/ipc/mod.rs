@@ -6,7 +6,7 @@
 //!                          |           `--> Call (everything else)  the driver's
 //!                          `-- fanout::Subscription <-- Fanout <-- publishes: the driver
 //! ```
-//! It names neither the store nor the server. What only one system has is in `unix`; a Windows named pipe would be its sibling.
+//! It names neither the store nor the server. What only one system has is in `unix` and `windows`.
 
 mod access;
 mod batch;
@@ -25,11 +25,18 @@ mod session;
 mod source;
 #[cfg(unix)]
 mod unix;
+#[cfg(windows)]
+mod windows;
+
 #[cfg(unix)]
 use unix as platform;
+#[cfg(windows)]
+use windows as platform;
 
 pub use access::{Access, AccessLists};
 pub use fanout::{DEFAULT_RING, Fanout};
 pub use limits::Limits;
 pub use listener::{BindError, BindOptions, Listener, bind, serve};
 pub use source::{Call, Source};
+#[cfg(windows)]
+pub use windows::Audience;

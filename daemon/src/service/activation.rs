@@ -6,7 +6,6 @@ use std::io;
 ///
 /// # Errors
 /// When what was handed over is no listening Unix stream socket, or more than one.
-#[cfg(unix)]
 pub fn inherited_socket() -> io::Result<Option<std::os::fd::OwnedFd>> {
     let mut sockets = listenfd::ListenFd::from_env();
     match sockets.len() {
@@ -16,7 +15,6 @@ pub fn inherited_socket() -> io::Result<Option<std::os::fd::OwnedFd>> {
     }
 }
 
-#[cfg(unix)]
 fn unusable(reason: &str) -> io::Error {
     io::Error::other(format!(
         "taking over the socket that systemd opened: {reason}; the socket unit must have one ListenStream= with a path"

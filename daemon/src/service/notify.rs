@@ -1,4 +1,4 @@
-//! Notifications to systemd. Without it, and on other systems, nothing happens.
+//! Notifications to systemd, or to Windows' service control manager. Without either nothing happens.
 //!
 //! A notification that can't be sent is not worth a failure: systemd then restarts the daemon by its own clock, and says so.
 
@@ -8,6 +8,8 @@ use std::time::Duration;
 pub fn ready() {
     #[cfg(unix)]
     send(&[sd_notify::NotifyState::Ready]);
+    #[cfg(windows)]
+    super::windows::report(super::windows::Phase::Running);
 }
 
 /// One line for `systemctl status`. Only the first line of `text` is shown.
@@ -33,6 +35,8 @@ pub fn reloading() {
 pub fn stopping() {
     #[cfg(unix)]
     send(&[sd_notify::NotifyState::Stopping]);
+    #[cfg(windows)]
+    super::windows::report(super::windows::Phase::Stopping);
 }
 
 /// The daemon is alive. Call it once per [`watchdog_interval`], and only when everything that must turn does.

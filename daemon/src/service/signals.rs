@@ -5,9 +5,9 @@ use std::io;
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGTERM, SIGINT, or Ctrl-C on Windows: stop cleanly.
+    /// SIGTERM, SIGINT; on Windows Ctrl-C, or the service control manager: stop cleanly.
     Stop,
-    /// SIGHUP: read the configuration again. Not on Windows.
+    /// SIGHUP; on Windows the service control manager's `paramchange`: read the configuration again.
     Reload,
 }
 
@@ -16,8 +16,11 @@ pub enum Signal {
 pub struct Signals {
     #[cfg(unix)]
     streams: [(Signal, tokio::signal::unix::Signal); 3],
-    #[cfg(not(unix))]
+    #[cfg(windows)]
     ctrl_c: tokio::signal::windows::CtrlC,
+    /// From the service control manager, if it started this process.
+    #[cfg(windows)]
+    requests: Option<tokio::sync::mpsc::Receiver<Signal>>,
 }
 
 #[cfg(unix)]
@@ -51,22 +54,29 @@ impl Signals {
     }
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 impl Signals {
-    /// Takes Ctrl-C over.
+    /// Takes Ctrl-C over, and what the service control manager asks for.
     ///
     /// # Errors
     /// When the system refuses a handler.
     pub fn listen() -> io::Result<Self> {
-        Ok(Self { ctrl_c: tokio::signal::windows::ctrl_c()? })
+        Ok(Self { ctrl_c: tokio::signal::windows::ctrl_c()?, requests: super::windows::requests() })
     }
 
     /// The next signal. May be dropped and called again without losing one.
     pub async fn next(&mut self) -> Signal {
-        // None: no more can come, and so this never ends.
-        match self.ctrl_c.recv().await {
-            Some(()) => Signal::Stop,
-            None => std::future::pending().await,
+        // None: no more can come from there.
+        let requested = async {
+            match &mut self.requests {
+                Some(requests) => requests.recv().await,
+                None => None,
+            }
+        };
+        tokio::select! {
+            Some(()) = self.ctrl_c.recv() => Signal::Stop,
+            Some(wish) = requested => wish,
+            else => std::future::pending().await,
         }
     }
 }

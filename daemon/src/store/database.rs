@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::disk::{database_synced, sync_dir};
+use super::disk::{database_synced, open_to_sync, sync_dir};
 use super::patience::patient;
 
 /// The trees. Their numbers are on disk: only append.
@@ -86,7 +86,7 @@ impl Database {
                 opened => break opened?,
             }
         };
-        let log = File::open(dir.join("db"))?;
+        let log = open_to_sync(&dir.join("db"))?;
         let database = Self { db, trees, dir: dir.to_path_buf(), log, synced_blobs: Mutex::default() };
         database.sync()?;
         sync_dir(dir)?;
@@ -176,7 +176,7 @@ impl Database {
         for blob in dir.read_dir()? {
             let name = blob?.file_name();
             if !synced.contains(&name) {
-                match File::open(dir.join(&name)) {
+                match open_to_sync(&dir.join(&name)) {
                     Ok(file) => file.sync_all()?,
                     // sled removes what it no longer needs at any time.
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

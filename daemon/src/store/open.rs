@@ -188,6 +188,7 @@ fn create_dir(dir: &Path) -> Result<(), OpenError> {
     if parent.metadata().is_err() {
         return Err(OpenError::NoParent { dir: dir.to_path_buf(), parent: parent.to_path_buf() });
     }
+    #[cfg_attr(not(unix), expect(unused_mut, reason = "other systems have no mode to set"))]
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

@@ -1,9 +1,8 @@
 //! Lets sled's threads sleep while there is nothing to do.
 
-use std::os::raw::c_ulong;
-
 /// How late an idle thread's own alarm may come, in nanoseconds: 5 minutes. Work wakes it at once all the same.
-const SLACK: c_ulong = 300_000_000_000;
+#[cfg(target_os = "linux")]
+const SLACK: std::os::raw::c_ulong = 300_000_000_000;
 
 /// Runs a call that may start threads of sled's. Seven of them wait for work with a time-out of a second, again and again: 420 wake-ups
 /// a minute that do nothing. A thread inherits the timer slack of the one that starts it, and with a large one it sleeps on.

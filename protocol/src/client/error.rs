@@ -69,7 +69,9 @@ impl ClientError {
         let path = path.to_owned();
         match source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                let start = if path.starts_with(endpoint::SYSTEM_DIR) {
+                let start = if cfg!(windows) {
+                    "sc start aesyncd"
+                } else if path.starts_with(endpoint::SYSTEM_DIR) {
                     "systemctl start aesyncd"
                 } else {
                     "systemctl --user start aesyncd"

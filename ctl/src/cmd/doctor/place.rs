@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use nix::sys::statvfs::statvfs;
-
+use super::system::free_space;
 use super::{Finding, Told};
 use crate::text::bytes;
 
@@ -35,8 +34,8 @@ pub(super) fn check(told: &Told) -> Vec<Finding> {
 }
 
 fn disk(dir: &Path) -> Finding {
-    match statvfs(dir) {
-        Ok(found) => room(found.blocks_available().saturating_mul(found.fragment_size())),
+    match free_space(dir) {
+        Ok(free) => room(free),
         Err(error) => Finding::skipped("disk", format!("Asking for the free space failed: {error}."), "look with df -h"),
     }
 }

@@ -1,6 +1,5 @@
 //! The near end of the chain: the socket, the daemon behind it, and what this user may do there.
 
-use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use aesync_protocol::client::{Client, ClientError};
@@ -8,15 +7,16 @@ use aesync_protocol::request::{ClientName, ConfigGet, GetStatus, Hello};
 use aesync_protocol::response::Role;
 use aesync_protocol::status::Attention;
 
+use super::system::is_socket;
 use super::{Finding, Told};
 use crate::context::{Context, LOCAL};
 
 /// The file that the daemon listens on.
 pub(super) fn socket(path: &Path) -> Finding {
     let shown = path.display();
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => Finding::ok("socket", format!("{shown} is a socket.")),
-        Ok(_) => Finding::broken(
+    match is_socket(path) {
+        Ok(true) => Finding::ok("socket", format!("{shown} is a socket.")),
+        Ok(false) => Finding::broken(
             "socket",
             format!("{shown} is no socket, so that the daemon can't listen there."),
             "move that file away, or set another path as ipc.socket and AESYNC_SOCKET",

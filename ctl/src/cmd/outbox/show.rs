@@ -16,6 +16,7 @@ use crate::text::{ago, bytes, clean, value};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The entry's number
+    #[arg(add = clap_complete::ArgValueCompleter::new(crate::complete::entries))]
     entry: u64,
 }
 

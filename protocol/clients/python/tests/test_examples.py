@@ -71,6 +71,13 @@ def test_the_readmes_example_runs_as_it_stands(daemon: Daemon) -> None:
     assert any(re.fullmatch("upsert end_user [0-9a-f-]{36}", line) for line in lines)
 
 
+@pytest.mark.skipif("FOLLOW_EXAMPLE" not in os.environ, reason="FOLLOW_EXAMPLE does not name the built Rust example")
+def test_the_rust_example_follows_until_its_own_change_comes_by(daemon: Daemon) -> None:
+    lines = said(daemon, os.environ["FOLLOW_EXAMPLE"]).splitlines()
+    assert re.fullmatch("status: (synced|syncing|pending)", lines[0])
+    assert re.fullmatch("Upsert end_user [0-9a-f-]{36}", lines[-1])
+
+
 def test_notes_are_taken_offline_and_sent_later(directory: Path) -> None:
     server = Server()
     daemon = Daemon(directory, server.said["url"])
