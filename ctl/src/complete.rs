@@ -45,8 +45,9 @@ pub(crate) fn types(typed: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Ids of the type that stands before.
 pub(crate) fn ids(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let words: Vec<String> = std::env::args().collect();
-    let Some(entity_type) = word_after(&words, "get") else { return Vec::new() };
+    let words = command_line();
+    let mut positional = positionals(&words).skip_while(|word| *word != "get").skip(1);
+    let Some(entity_type) = positional.next() else { return Vec::new() };
     let typed_text = typed.to_string_lossy();
     // Ids are listed in order and lower case: those that begin so follow what is just before.
     let after = predecessor(&typed_text);
@@ -77,9 +78,10 @@ pub(crate) fn conflicts(typed: &OsStr) -> Vec<CompletionCandidate> {
 
 /// No daemon is no candidates: a shell is no place for an error.
 fn connect() -> Option<Client> {
-    let words: Vec<String> = std::env::args().collect();
-    let explicit = word_after(&words, "--socket").map(PathBuf::from);
-    Client::connect_within(&endpoint::locate(explicit.as_deref(), None).ok()?, PATIENCE).ok()
+    let words = command_line();
+    let socket = option(&words, "--socket").map(PathBuf::from);
+    let path = endpoint::locate(socket.as_deref(), option(&words, "--instance")).ok()?;
+    Client::connect_within(&path, PATIENCE).ok()
 }
 
 fn matching(typed: &OsStr, candidates: impl Iterator<Item = (String, String)>) -> Vec<CompletionCandidate> {
@@ -95,9 +97,25 @@ fn matching(typed: &OsStr, candidates: impl Iterator<Item = (String, String)>) -
         .collect()
 }
 
-/// The first word behind `marker` that is no option.
-fn word_after<'a>(words: &'a [String], marker: &str) -> Option<&'a str> {
-    words.iter().skip_while(|word| *word != marker).skip(1).find(|word| !word.starts_with('-')).map(String::as_str)
+/// What was typed so far, without the program's name. The shells' scripts give it behind `--`.
+fn command_line() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).skip_while(|word| word != "--").skip(2).collect()
+}
+
+/// The value of an option, in either spelling.
+fn option<'a>(words: &'a [String], name: &str) -> Option<&'a str> {
+    let mut words = words.iter().skip_while(|word| word.split('=').next() != Some(name));
+    let found = words.next()?;
+    found.split_once('=').map(|(_, value)| value).or_else(|| words.next().map(String::as_str))
+}
+
+/// Words that are neither options nor the values of those that may stand anywhere.
+fn positionals(words: &[String]) -> impl Iterator<Item = &str> {
+    let mut is_value = false;
+    words.iter().map(String::as_str).filter(move |word| {
+        let skipped = std::mem::replace(&mut is_value, matches!(*word, "--socket" | "--instance" | "--color" | "--timeout"));
+        !skipped && !word.starts_with('-')
+    })
 }
 
 /// A text that sorts before everything that begins with `text`, and behind nearly everything else that sorts before it.
@@ -121,6 +139,18 @@ mod tests {
         }
         assert!(before.as_str() > "3effffff");
         assert_eq!(predecessor(""), None);
+    }
+
+    #[test]
+    fn options_may_stand_anywhere_in_either_spelling() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let spaced = words("--socket /s get --timeout 2s interactions a");
+        assert_eq!(positionals(&spaced).collect::<Vec<_>>(), ["get", "interactions", "a"]);
+        assert_eq!(option(&spaced, "--socket"), Some("/s"));
+        let joined = words("get --socket=/s --json interactions");
+        assert_eq!(positionals(&joined).collect::<Vec<_>>(), ["get", "interactions"]);
+        assert_eq!((option(&joined, "--socket"), option(&joined, "--instance")), (Some("/s"), None));
+        assert_eq!(option(&words("get --socket"), "--socket"), None);
     }
 
     #[test]

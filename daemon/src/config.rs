@@ -14,7 +14,6 @@ mod place;
 pub mod secret_file;
 mod sections;
 mod shown;
-mod spelling;
 mod value;
 
 use std::io::{self, Read as _};
@@ -30,7 +29,6 @@ pub use self::sections::{
     AccessConfig, AuthConfig, Config, IpcConfig, LogConfig, LogFormat, ReplicaConfig, ServerConfig, StateConfig, SyncConfig,
     TuningConfig,
 };
-pub(crate) use self::spelling::nearest;
 
 /// More than any configuration needs, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;

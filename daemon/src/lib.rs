@@ -10,6 +10,7 @@ pub mod engine;
 pub mod ipc;
 pub mod server;
 pub mod service;
+mod spelling;
 
 pub mod store;
 pub mod transfer;

@@ -30,6 +30,8 @@ fn main() -> ExitCode {
     if args.check {
         return check(&args, &Environment::of_this_process(), scope_of_this_process());
     }
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    aesyncd::service::allocator::keep_memory_together();
     ExitCode::from(run(args))
 }
 

@@ -2,6 +2,8 @@
 
 #[cfg(unix)]
 pub mod activation;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub mod allocator;
 mod headline;
 pub mod log;
 pub mod notify;

@@ -39,6 +39,7 @@ admins = ["@c"]
 dir = "/state"
 cache = "8MiB"
 feed_retention = "31d"
+feed_size = "9MiB"
 [log]
 filter = "debug"
 format = "json"
@@ -98,6 +99,7 @@ fn every_number_of_the_file_reaches_the_engine() {
         reconcile_interval: std::time::Duration::from_secs(13 * 3600),
         reconcile_agree_ms: 360_000,
         feed_retention_ms: 31 * 86_400_000,
+        feed_bytes: 9 * 1024 * 1024,
         ..rules
     };
     assert_eq!(settings, expected);

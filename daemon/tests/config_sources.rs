@@ -36,7 +36,7 @@ fn every_key_of_the_contract_has_its_documented_default() {
             r#""sync":{"entity_types":["end_user","interactions"],"interval":"5m","overlap":"10s","reconcile_interval":"12h","#,
             r#""announce_status":true,"batch_bytes":"64KiB","batch_count":25},"#,
             r#""replica":{"secret_fields":["password"]},"ipc":{"max_connections":1024,"max_message":"8MiB"},"#,
-            r#""access":{"observers":[],"operators":[],"admins":[]},"state":{"cache":"64MiB","feed_retention":"30d"},"#,
+            r#""access":{"observers":[],"operators":[],"admins":[]},"state":{"cache":"64MiB","feed_retention":"30d","feed_size":"128MiB"},"#,
             r#""log":{"filter":"info","format":"auto"},"#,
             r#""tuning":{"hint_delay":"150ms","pull_gap":"1s","http_interval":"1m","backoff_min":"1s","backoff_max":"1m","#,
             r#""stable_after":"30s","ping_interval":"45s","silence":"1m","request_timeout":"1m","reconcile_agree":"5m","#,

@@ -7,9 +7,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, KEYS, Key};
-use super::spelling::nearest;
 use super::value::Given;
 use super::{Config, Environment, Place, Problem};
+use crate::spelling::nearest;
 
 /// What all variables begin with.
 const PREFIX: &str = "AESYNC_";

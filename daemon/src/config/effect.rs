@@ -32,6 +32,7 @@ impl Config {
             reconcile_interval: self.sync.reconcile_interval,
             reconcile_agree_ms: milliseconds(self.tuning.reconcile_agree),
             feed_retention_ms: milliseconds(self.state.feed_retention),
+            feed_bytes: self.state.feed_size,
             ..rules
         }
     }

@@ -115,6 +115,7 @@ pub(super) const KEYS: &[Key] = &[
     restart("state.dir", Kind::Path(|config, path| config.state.dir = Some(path))),
     restart("state.cache", bytes(MIB, 64 * GIB, |config, size| config.state.cache = size)),
     restart("state.feed_retention", duration(MINUTE, 3650 * DAY, |config, time| config.state.feed_retention = time)),
+    restart("state.feed_size", bytes(MIB, 64 * GIB, |config, size| config.state.feed_size = size)),
     reload("log.filter", Kind::LogFilter(|config, filter| config.log.filter = filter)),
     restart("log.format", Kind::LogFormat(|config, format| config.log.format = format)),
     restart("tuning.hint_delay", duration(0, MINUTE, |config, time| config.tuning.hint_delay = time)),

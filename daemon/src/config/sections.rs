@@ -126,6 +126,9 @@ pub struct StateConfig {
     /// How long the change feed keeps a change, 1 min to 10 years.
     #[serde(serialize_with = "duration")]
     pub feed_retention: Duration,
+    /// Bytes of changes that the feed keeps at most, 1 MiB to 64 GiB; the oldest go first.
+    #[serde(serialize_with = "bytes")]
+    pub feed_size: u64,
 }
 
 /// `[log]`
@@ -227,7 +230,12 @@ impl Default for IpcConfig {
 
 impl Default for StateConfig {
     fn default() -> Self {
-        Self { dir: None, cache: 64 * MIB, feed_retention: milliseconds(rules().feed_retention_ms) }
+        Self {
+            dir: None,
+            cache: 64 * MIB,
+            feed_retention: milliseconds(rules().feed_retention_ms),
+            feed_size: rules().feed_bytes,
+        }
     }
 }
 

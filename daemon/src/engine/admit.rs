@@ -4,6 +4,7 @@ use aesync_protocol::{Error, ErrorCode, Record};
 use serde_json::Value;
 
 use super::settings::{Settings, TypeRules};
+use crate::spelling::nearest;
 
 /// An entity that is fit to be enqueued, as far as it can be told without the state.
 #[derive(Clone, Debug, PartialEq)]
@@ -146,10 +147,11 @@ pub fn size(record: &Record) -> u64 {
 pub fn unknown_type(settings: &Settings, entity_type: &str) -> Error {
     let shown: String = entity_type.chars().take(64).collect();
     let known = settings.type_names().collect::<Vec<_>>().join(", ");
+    let near = nearest(&shown, settings.type_names()).map_or_else(String::new, |near| format!("did you mean {near}? Else "));
     Error::new(ErrorCode::InvalidEntity, format!("{shown:?} is not among the configured entity types: {known}"))
         .with("entityType", shown.as_str())
         .with("reason", "the entity type is not configured")
-        .hint(format!("use one of {known}, or add it to sync.entity_types in aesyncd.toml and restart the daemon"))
+        .hint(format!("{near}use one of {known}, or add it to sync.entity_types in aesyncd.toml and restart the daemon"))
 }
 
 /// A UUID as PostgreSQL writes it: in lower case, with hyphens.
@@ -207,6 +209,13 @@ mod tests {
         let settings = settings();
         let rules = settings.rules(entity_type).expect("a configured type");
         admit(rules, Place { entity_type, index: 3 }, value)
+    }
+
+    #[test]
+    fn an_unknown_type_is_told_with_the_one_that_was_probably_meant() {
+        let hint = |word: &str| unknown_type(&settings(), word).data.and_then(|details| details.hint).expect("a hint");
+        assert!(hint("intractions").starts_with("did you mean interactions? Else use one of end_user, interactions, orders"));
+        assert!(hint("weather").starts_with("use one of end_user"));
     }
 
     #[test]

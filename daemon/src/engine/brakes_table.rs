@@ -38,9 +38,14 @@ fn replica(settings: &Settings, rows: u64) -> Memory {
 fn listing(memory: &mut Memory, settings: &Settings, listed: &[u64], minute: i64, accept: bool) -> TypeReconciled {
     let mut draft = Draft::new(memory, settings, EPOCH, at(minute)).expect("readable");
     let hashes = listed.iter().map(|n| id_hash(&id(*n))).collect();
-    let Done::Swept { missing, next: None, .. } = sweep(&draft, "end_user", &hashes, "").expect("readable") else {
-        panic!("one slice is enough")
-    };
+    let (mut missing, mut after) = (Vec::new(), Some(String::new()));
+    while let Some(id) = after {
+        let Done::Swept { missing: found, next, .. } = sweep(&mut draft, "end_user", &hashes, &id).expect("readable") else {
+            panic!("a sweep")
+        };
+        missing.extend(found);
+        after = next;
+    }
     let newest = listed.last().map(|n| id(*n));
     let settled = settle(&mut draft, "end_user", &missing, listed.len() as u64, newest.as_deref(), accept);
     let Done::Reconciled { result, .. } = settled.expect("readable") else { panic!("a reconciliation") };

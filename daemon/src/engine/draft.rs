@@ -139,6 +139,12 @@ impl<'v> Draft<'v> {
         Ok(())
     }
 
+    /// Removes a base row that is a tombstone.
+    pub fn forget_tombstone(&mut self, key: &Key) {
+        let (entity_type, id) = key.clone();
+        self.others.push(Write::Row { epoch: self.epoch, entity_type, id, row: None });
+    }
+
     /// An outbox entry.
     ///
     /// # Errors
@@ -255,7 +261,7 @@ impl<'v> Draft<'v> {
     fn emit(&mut self, key: &Key, seen: Seen, origin: Origin) {
         self.ledger.last_seq = self.ledger.last_seq.saturating_add(1);
         self.ledger.first_seq = self.ledger.first_seq.max(1);
-        self.changes.push(Change {
+        let change = Change {
             seq: self.ledger.last_seq,
             op: if seen.record.is_some() { ChangeOp::Upsert } else { ChangeOp::Delete },
             entity_type: key.0.clone(),
@@ -264,7 +270,9 @@ impl<'v> Draft<'v> {
             origin,
             pending: seen.pending,
             at: self.at,
-        });
+        };
+        self.ledger.feed_bytes = self.ledger.feed_bytes.saturating_add(bytes_of(&change));
+        self.changes.push(change);
     }
 
     /// Stores a cursor.
@@ -308,9 +316,10 @@ impl<'v> Draft<'v> {
         Ok(number)
     }
 
-    /// Removes the feed's changes before `to`.
-    pub fn trim_changes(&mut self, to: u64) {
+    /// Removes the feed's changes before `to`; `bytes` are left.
+    pub fn trim_changes(&mut self, to: u64, bytes: u64) {
         let from = self.ledger.first_seq;
+        self.ledger.feed_bytes = bytes;
         self.ledger.first_seq = to;
         self.others.push(Write::TrimChanges { epoch: self.epoch, from, to });
     }
@@ -340,6 +349,24 @@ impl<'v> Draft<'v> {
             Written { changes: self.changes, entries: self.reported.into_values().collect(), ledger: Some(self.ledger) };
         (WriteSet { writes }, written)
     }
+}
+
+/// What a change takes up in the feed, in bytes: its length as JSON.
+pub(super) fn bytes_of(change: &Change) -> u64 {
+    struct Count(u64);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 = self.0.saturating_add(bytes.len() as u64);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting can't fail, and a change that can't be written is refused when it is stored.
+    let _ = serde_json::to_writer(&mut count, change);
+    count.0
 }
 
 /// Counts an entry in (`+1`) or out (`-1`).

@@ -45,6 +45,9 @@ pub struct Ledger {
     pub first_seq: u64,
     /// The newest change; 0 when there is none.
     pub last_seq: u64,
+    /// What the kept changes take up, in bytes, as far as they were counted.
+    #[serde(default)]
+    pub feed_bytes: u64,
     /// Outbox entries by state.
     pub outbox: OutboxStatus,
     /// Base rows that are not deleted, by type.

@@ -1,22 +1,17 @@
-//! Whose state is served, and how long old things are kept (rule R38).
+//! Whose state is served (rule R38).
 
 use std::collections::BTreeMap;
 
 use aesync_protocol::Timestamp;
 use aesync_protocol::status::OutboxStatus;
 
-use super::draft::{Draft, Written};
+use super::draft::Written;
 use super::durable::{EpochId, Identity, Ledger, Registry};
 use super::settings::Settings;
 use super::transact::{Adopted, Done, Outcome};
 use super::view::{Read, View};
 use super::without::Mutation;
 use super::write_set::{Write, WriteSet};
-
-/// Changes that one step removes at most.
-const TRIM: usize = 1_000;
-/// How long the answer to a request id is kept, in milliseconds: far longer than any application retries.
-const ANSWER_RETENTION_MS: i64 = 7 * 24 * 3600 * 1000;
 
 /// Makes an identity the current one. A known one finds its state as it left it; a new one starts with an empty replica and a feed of
 /// its own. The others' outboxes stay, and are counted as parked.
@@ -80,33 +75,4 @@ pub fn set_paused(view: &dyn View, epoch: EpochId, paused: bool) -> Read<(WriteS
     let registry = Registry { paused, ..view.registry()? };
     let write_set = WriteSet { writes: vec![Write::Registry(registry)] };
     Ok((write_set, Outcome { epoch, written: Written::default(), done: Done::PauseStored(paused) }))
-}
-
-/// Removes changes and answers that are older than their retention, a bounded piece at a time. The newest change always stays.
-///
-/// # Errors
-/// When the state can't be read.
-pub fn trim(draft: &mut Draft<'_>) -> Read<Done> {
-    let (epoch, at) = (draft.epoch(), draft.at());
-    let oldest = at.plus_millis(-draft.settings().feed_retention_ms);
-    let first = draft.ledger().first_seq;
-    let last = draft.ledger().last_seq;
-    let page = draft.view().changes(epoch, first.saturating_sub(1), TRIM)?;
-    let old = page.iter().take_while(|change| change.at < oldest && change.seq < last).last().map(|change| change.seq);
-    let more_changes = old.is_some() && old == page.last().map(|change| change.seq) && page.len() == TRIM;
-    if let Some(old) = old {
-        draft.trim_changes(old.saturating_add(1));
-    }
-    let mut after = String::new();
-    loop {
-        let answers = draft.view().answers(epoch, &after, TRIM)?;
-        let Some((request_id, _)) = answers.last() else { break };
-        after.clone_from(request_id);
-        for (request_id, answer) in &answers {
-            if at.millis_since(answer.at) > ANSWER_RETENTION_MS {
-                draft.forget_answer(request_id);
-            }
-        }
-    }
-    Ok(Done::Trimmed { more: more_changes })
 }

@@ -30,6 +30,7 @@ pub mod query;
 pub mod rebase;
 pub mod reconcile;
 pub mod resolve;
+pub mod retention;
 pub mod session;
 pub mod settings;
 pub mod status;
@@ -66,6 +67,8 @@ pub use now::Now;
 
 /// How often old changes and answers are looked for.
 const TRIM_EVERY: Duration = Duration::from_secs(3_600);
+/// The feed is trimmed at once when it is larger than it may be by this part.
+const FEED_SLACK: u64 = 16;
 
 /// What the status says of the daemon itself.
 #[derive(Clone, Debug)]
@@ -131,6 +134,8 @@ pub struct Engine {
     troubles: Troubles,
     board: Board,
     trim_at: Duration,
+    /// Old things are being removed, a piece after the other.
+    trimming: bool,
 }
 
 impl Engine {
@@ -168,6 +173,7 @@ impl Engine {
             troubles: Troubles::default(),
             board: Board::default(),
             trim_at: now.mono + TRIM_EVERY,
+            trimming: false,
         };
         let mut out = Vec::new();
         engine.adopted(now, found, &mut out);
@@ -252,7 +258,8 @@ impl Engine {
         self.on_link_change(now, change, out);
         if now.mono >= self.trim_at {
             self.trim_at = now.mono + TRIM_EVERY;
-            self.transact(now, Step::Trim, out);
+            self.trimming = true;
+            self.transact(now, Step::Trim { answers_after: Some(String::new()) }, out);
         }
     }
 
@@ -278,6 +285,12 @@ impl Engine {
         }
         if let Some(ledger) = written.ledger {
             self.ledger = ledger;
+            // A large pull fills the feed faster than the hour comes round.
+            let most = self.settings.feed_bytes;
+            if !self.trimming && self.ledger.feed_bytes > most.saturating_add(most / FEED_SLACK) {
+                self.trimming = true;
+                self.transact(now, Step::Trim { answers_after: None }, out);
+            }
         }
         if !written.entries.is_empty() {
             for (call, reply) in self.calls.entries_changed(&written.entries) {
@@ -301,6 +314,7 @@ impl Engine {
         self.cursors = cursors;
         self.parked = parked;
         self.lane = Lane::Idle;
+        self.trimming = false;
         self.puller = Puller::default();
         self.pusher = Pusher::default();
         self.invisible.clear();

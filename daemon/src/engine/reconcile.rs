@@ -8,12 +8,13 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::draft::{Draft, Key};
 use super::durable::{Cursor, Row};
+use super::retention::is_forgotten;
 use super::transact::Done;
 use super::view::Read;
 use super::without::Mutation;
 
 /// Rows that one slice looks at.
-const SLICE: usize = 2_000;
+const SLICE: usize = 250;
 
 /// By which an id is remembered while a listing is under way: 16 bytes instead of a text.
 #[must_use]
@@ -21,17 +22,24 @@ pub fn id_hash(id: &str) -> u128 {
     xxh3_128(id.as_bytes())
 }
 
-/// Finds the live rows after `after` that the listing lacks and that no local change concerns.
+/// Finds the live rows after `after` that the listing lacks and that no local change concerns. Tombstones that are old enough go.
 ///
 /// # Errors
 /// When the state can't be read.
-pub fn sweep(draft: &Draft<'_>, entity_type: &str, listed: &BTreeSet<u128>, after: &str) -> Read<Done> {
+pub fn sweep(draft: &mut Draft<'_>, entity_type: &str, listed: &BTreeSet<u128>, after: &str) -> Read<Done> {
     let rows = draft.view().rows(draft.epoch(), entity_type, after, SLICE)?;
     let next = if rows.len() == SLICE { rows.last().map(|(id, _)| id.clone()) } else { None };
     let mut missing = Vec::new();
     for (id, row) in rows {
-        if row.is_live() && !listed.contains(&id_hash(&id)) && draft.overlay(&(entity_type.to_owned(), id.clone()))?.is_none() {
-            missing.push(id);
+        let is_old = is_forgotten(&row, draft.at());
+        if !(row.is_live() || is_old) || listed.contains(&id_hash(&id)) {
+            continue;
+        }
+        let key: Key = (entity_type.to_owned(), id);
+        match draft.overlay(&key)? {
+            Some(_) => {}
+            None if is_old => draft.forget_tombstone(&key),
+            None => missing.push(key.1),
         }
     }
     Ok(Done::Swept { entity_type: entity_type.to_owned(), missing, next })

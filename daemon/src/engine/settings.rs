@@ -57,6 +57,8 @@ pub struct Settings {
     pub brake_percent: u64,
     /// How long the feed keeps a change, in milliseconds.
     pub feed_retention_ms: i64,
+    /// How much the feed keeps, in bytes; the newest change always stays.
+    pub feed_bytes: u64,
     /// How many calls may wait for entries at once; then `busy`.
     pub max_waiters: usize,
     /// The rule that is taken out, to show that the tests notice; none outside tests.
@@ -136,6 +138,7 @@ impl Settings {
             brake_rows: 20,
             brake_percent: 10,
             feed_retention_ms: 30 * 24 * 3600 * 1000,
+            feed_bytes: 128 * 1024 * 1024,
             max_waiters: 10_000,
             without: Without::default(),
         }

@@ -16,7 +16,7 @@ use super::effect::{CallId, Reply};
 use super::settings::Settings;
 use super::view::{Read, View};
 use super::write_set::WriteSet;
-use super::{apply, drain, enqueue, identity, reconcile, resolve};
+use super::{apply, drain, enqueue, identity, reconcile, resolve, retention};
 
 /// A transaction: whose, when, and what.
 #[derive(Clone, Debug, PartialEq)]
@@ -160,7 +160,10 @@ pub enum Step {
         keep_local: bool,
     },
     /// Removes what is older than its retention, a bounded piece at a time.
-    Trim,
+    Trim {
+        /// Old answers to request ids behind this one go too.
+        answers_after: Option<String>,
+    },
 }
 
 /// What a pull brought for one type.
@@ -263,8 +266,10 @@ pub enum Done {
     },
     /// Old things were removed; more of them are left.
     Trimmed {
-        /// Whether to go on at once.
-        more: bool,
+        /// Whether more of the change feed has to go.
+        more_changes: bool,
+        /// More answers are to be looked at, behind this one.
+        answers_after: Option<String>,
     },
 }
 
@@ -325,7 +330,7 @@ pub fn run(txn: &Txn, settings: &Settings, view: &dyn View) -> Read<(WriteSet, O
         Step::Doubt { numbers, strike, error } => drain::doubt(&mut draft, numbers, *strike, error)?,
         Step::Rows { entity_type, rows } => apply::rows(&mut draft, entity_type, rows)?,
         Step::Finish { tallies, sync_timestamp } => apply::finish(&mut draft, tallies, *sync_timestamp)?,
-        Step::Sweep { entity_type, listed, after } => reconcile::sweep(&draft, entity_type, listed, after)?,
+        Step::Sweep { entity_type, listed, after } => reconcile::sweep(&mut draft, entity_type, listed, after)?,
         Step::Settle { entity_type, missing, listed, newest_id, accept } => {
             reconcile::settle(&mut draft, entity_type, missing, *listed, newest_id.as_deref(), *accept)?
         }
@@ -333,7 +338,7 @@ pub fn run(txn: &Txn, settings: &Settings, view: &dyn View) -> Read<(WriteSet, O
         Step::Discard { call, entries } => answered(*call, resolve::discard(&mut draft, entries.as_deref())?),
         Step::Edit { call, entry, fields } => answered(*call, resolve::edit(&mut draft, *entry, fields)?),
         Step::Resolve { call, entry, keep_local } => answered(*call, resolve::resolve(&mut draft, *entry, *keep_local)?),
-        Step::Trim => identity::trim(&mut draft)?,
+        Step::Trim { answers_after } => retention::trim(&mut draft, answers_after.as_deref())?,
     };
     if let Done::Answered { call, reply: Err(error) } = done {
         return Ok(refused(txn.epoch, call, error));

@@ -227,9 +227,10 @@ impl Engine {
                     self.next_sweep(now, run, out);
                 }
             }
-            Done::Trimmed { more } => {
-                if more {
-                    self.transact(now, Step::Trim, out);
+            Done::Trimmed { more_changes, answers_after } => {
+                self.trimming = more_changes || answers_after.is_some();
+                if self.trimming {
+                    self.transact(now, Step::Trim { answers_after }, out);
                 }
             }
             Done::Adopted(_) | Done::PauseStored(_) | Done::Recovered => {}
@@ -257,7 +258,11 @@ impl Engine {
                 out.push(Effect::SignInRefused(error));
                 return self.ask_again(now, out);
             }
-            Step::SetPaused(_) | Step::Trim => return,
+            Step::Trim { .. } => {
+                self.trimming = false;
+                return;
+            }
+            Step::SetPaused(_) => return,
             _ => {}
         }
         if Some(txn.epoch) != self.epoch {

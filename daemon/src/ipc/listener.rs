@@ -172,7 +172,7 @@ pub async fn serve(
 ) {
     let Listener { socket, access, mut lists, limits } = listener;
     let unnamed = || platform::resolve(&AccessLists::default(), socket.group());
-    let first = resolve(&mut lists, &socket).await.unwrap_or_else(unnamed);
+    let first = resolve(&mut lists, socket.group()).await.unwrap_or_else(unnamed);
     let door = Arc::new(Door::new(first, Server::new(source, calls, fanout, limits.clone())));
     let mut connections = JoinSet::new();
     let stop_of_sessions = stop.clone();
@@ -182,7 +182,7 @@ pub async fn serve(
             () = stopped(&mut stop) => break,
             // Before anybody else comes in. `access` is held here: its end can't be what wakes this.
             Ok(()) = lists.changed() => {
-                if let Some(rules) = resolve(&mut lists, &socket).await {
+                if let Some(rules) = resolve(&mut lists, socket.group()).await {
                     let review = Arc::clone(&door).change_rules(rules);
                     connections.spawn(review);
                 }
@@ -213,9 +213,9 @@ pub async fn serve(
 }
 
 /// Looks the names up; none when the system's user database does not answer, and what was in force stays so.
-async fn resolve(lists: &mut watch::Receiver<AccessLists>, socket: &Socket) -> Option<Rules> {
-    let (lists, group) = (lists.borrow_and_update().clone(), socket.group());
-    let lookup = tokio::task::spawn_blocking(move || platform::resolve(&lists, group));
+async fn resolve(lists: &mut watch::Receiver<AccessLists>, socket_group: Option<platform::Group>) -> Option<Rules> {
+    let lists = lists.borrow_and_update().clone();
+    let lookup = tokio::task::spawn_blocking(move || platform::resolve(&lists, socket_group));
     let resolved = timeout(NAMES, lookup).await.ok().and_then(Result::ok);
     if resolved.is_none() {
         tracing::error!("the names in [access] could not be looked up within {} s; they are not in force", NAMES.as_secs());

@@ -15,11 +15,14 @@ use interprocess::local_socket::traits::tokio::{Listener as _, Stream as _};
 use interprocess::local_socket::{ConnectOptions, GenericFilePath, ListenerOptions, ToFsName as _};
 use interprocess::os::unix::local_socket::ListenerOptionsExt as _;
 use interprocess::os::unix::uds_local_socket::tokio::{Listener, Stream};
-use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+use nix::unistd::{self, Gid, Uid, User, getgrouplist};
 use tokio::net::UnixStream;
 
 use super::access::{AccessLists, Rules};
 use super::listener::BindError;
+
+/// The socket's group, by its number.
+pub(super) type Group = u32;
 
 /// A connection. tokio's own type: it asks the kernel for readiness once less for every request than interprocess's wrapper.
 pub(super) type Connection = UnixStream;
@@ -203,7 +206,7 @@ fn user_id(name: &str) -> Option<u32> {
 }
 
 fn group_id(name: &str) -> Option<u32> {
-    name.parse().ok().or_else(|| Some(Group::from_name(name).ok()??.gid.as_raw()))
+    name.parse().ok().or_else(|| Some(unistd::Group::from_name(name).ok()??.gid.as_raw()))
 }
 
 /// The peer's group and the supplementary groups of its user. Asks the system's user database and may block.

@@ -71,7 +71,7 @@ fn check_cursors(database: &Database, epoch: EpochId, writes: &mut Writes, findi
 fn check_feed(database: &Database, epoch: EpochId, writes: &mut Writes, findings: &mut Vec<Finding>) -> Result<(), Fault> {
     let key = keys::ledger(epoch);
     let Some(mut ledger) = read::<Ledger>(database, &key, "a ledger")? else { return Ok(()) };
-    let tail = database.last(Tree::Feed, &keys::changes(epoch))?.and_then(|(key, _)| keys::last_number(&key));
+    let tail = database.last(Tree::Feed, &keys::changes(epoch))?.and_then(|key| keys::last_number(&key));
     let kept = ledger.first_seq <= ledger.last_seq && ledger.last_seq > 0;
     // Changes below the first one are what a trim that was cut short left over.
     let agrees = match tail {
@@ -101,13 +101,14 @@ pub(super) fn start_feed_anew(
     ledger: &mut Ledger,
     writes: &mut Writes,
 ) -> Result<(), Fault> {
-    let tail = database.last(Tree::Feed, &keys::changes(epoch))?.and_then(|(key, _)| keys::last_number(&key));
+    let tail = database.last(Tree::Feed, &keys::changes(epoch))?.and_then(|key| keys::last_number(&key));
     remove_changes(database, epoch, u64::MAX)?;
     if let Some(last) = tail.filter(|last| *last == u64::MAX) {
         writes.insert((Tree::Feed, keys::change(epoch, last)), None);
     }
     ledger.last_seq = ledger.last_seq.max(tail.unwrap_or(0));
     ledger.first_seq = ledger.last_seq.saturating_add(1);
+    ledger.feed_bytes = 0;
     ledger.log = uuid::Uuid::new_v4().to_string();
     put(writes, &keys::ledger(epoch), ledger)?;
     let prefix = keys::cursors(epoch);

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::apart::{Apart, Mark};
 use super::disk::{database_synced, open_to_sync, sync_dir};
 use super::patience::patient;
 
@@ -45,9 +46,17 @@ pub(super) type Place = (Tree, Vec<u8>);
 /// What to write where; `None` removes.
 pub(super) type Writes = BTreeMap<Place, Option<Vec<u8>>>;
 
+/// sled's share of the cache: besides the pages that it counts, it keeps up to sixteen thousand that it has not counted yet, a table of
+/// all pages, and what the allocator can't give back of them.
+const SHARE: u64 = 8;
+/// The least that sled's cache works with, in bytes.
+const LEAST_CACHE: u64 = 256 * 1024;
+
 /// How long sled's files may stay locked: whoever opens them holds the state directory, so only what is about to let go of
 /// them does, such as a read that is under way in a database that failed.
 const RELEASE_DEADLINE: Duration = Duration::from_secs(10);
+/// How often a value that stands apart is looked up while the writer replaces it.
+const LOOKS: usize = 100;
 /// How often that is looked at.
 const RELEASE_POLL: Duration = Duration::from_millis(10);
 
@@ -69,6 +78,7 @@ pub(super) enum Fault {
 pub(super) struct Database {
     db: sled::Db,
     trees: [sled::Tree; 4],
+    apart: Apart,
     dir: PathBuf,
     /// sled's log, for an fdatasync of our own.
     log: File,
@@ -77,35 +87,59 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Opens the database in `dir`, or creates one there.
+    /// Opens the database in `dir`, or creates one there. sled gets an eighth of `cache_bytes`.
     pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, Fault> {
         let deadline = Instant::now() + RELEASE_DEADLINE;
-        let (db, trees) = loop {
+        let (db, trees, apart) = loop {
             match Self::open_trees(dir, cache_bytes) {
                 Err(Fault::Busy) if Instant::now() < deadline => thread::sleep(RELEASE_POLL),
                 opened => break opened?,
             }
         };
         let log = open_to_sync(&dir.join("db"))?;
-        let database = Self { db, trees, dir: dir.to_path_buf(), log, synced_blobs: Mutex::default() };
+        let database = Self { db, trees, apart, dir: dir.to_path_buf(), log, synced_blobs: Mutex::default() };
         database.sync()?;
         sync_dir(dir)?;
         Ok(database)
     }
 
-    fn open_trees(dir: &Path, cache_bytes: u64) -> Result<(sled::Db, [sled::Tree; 4]), Fault> {
+    fn open_trees(dir: &Path, cache_bytes: u64) -> Result<(sled::Db, [sled::Tree; 4], Apart), Fault> {
         let open = || {
             // No timer: whoever is promised durability calls `sync`.
-            let db = sled::Config::new().path(dir).cache_capacity(cache_bytes).flush_every_ms(None).open()?;
+            let cache = (cache_bytes / SHARE).max(LEAST_CACHE);
+            let db = sled::Config::new().path(dir).cache_capacity(cache).flush_every_ms(None).open()?;
             let trees = [db.open_tree("replica")?, db.open_tree("outbox")?, db.open_tree("feed")?, db.open_tree("meta")?];
-            Ok((db, trees))
+            let apart = Apart::open(&db)?;
+            Ok((db, trees, apart))
         };
         patient(|| fenced(open))
     }
 
     /// The value at a place.
     pub(super) fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<sled::IVec>, Fault> {
-        fenced(|| self.tree(tree).get(key))
+        fenced(|| match self.tree(tree).get(key)? {
+            Some(stored) => self.whole(tree, key, stored),
+            None => Ok(None),
+        })
+    }
+
+    /// The value for which `stored` stands in the tree.
+    fn whole(&self, tree: Tree, key: &[u8], stored: sled::IVec) -> sled::Result<Option<sled::IVec>> {
+        let mut stored = stored;
+        for _ in 0..LOOKS {
+            let Some(mark) = Mark::parse(&stored) else { return Ok(Some(stored)) };
+            if let Some(value) = self.apart.get(mark)? {
+                return Ok(Some(value));
+            }
+            // The writer removes the pieces of what it has replaced.
+            match self.tree(tree).get(key)? {
+                Some(again) if again == stored => break,
+                Some(again) => stored = again,
+                None => return Ok(None),
+            }
+        }
+        // A mark is no value, so whoever decodes it finds it damaged.
+        Ok(Some(stored))
     }
 
     /// The keys and values that begin with `prefix`, in order, as long as `each` wants more.
@@ -119,7 +153,11 @@ impl Database {
         fenced(|| {
             for pair in self.tree(tree).range::<&[u8], _>((from, Bound::Unbounded)) {
                 let (key, value) = pair?;
-                if !key.starts_with(prefix) || !each(&key, &value) {
+                if !key.starts_with(prefix) {
+                    break;
+                }
+                let Some(value) = self.whole(tree, &key, value)? else { continue };
+                if !each(&key, &value) {
                     break;
                 }
             }
@@ -127,9 +165,9 @@ impl Database {
         })
     }
 
-    /// The last key that begins with `prefix`, and its value.
-    pub(super) fn last(&self, tree: Tree, prefix: &[u8]) -> Result<Option<(sled::IVec, sled::IVec)>, Fault> {
-        fenced(|| self.tree(tree).scan_prefix(prefix).next_back().transpose())
+    /// The last key that begins with `prefix`.
+    pub(super) fn last(&self, tree: Tree, prefix: &[u8]) -> Result<Option<sled::IVec>, Fault> {
+        fenced(|| self.tree(tree).scan_prefix(prefix).keys().next_back().transpose())
     }
 
     /// Writes all of it, one after the other: readers and a crash may find a part. Whoever needs it whole has it in the journal, and
@@ -138,20 +176,32 @@ impl Database {
         self.exchange(writes, |_, _, _| {})
     }
 
-    /// Like [`write`](Self::write), and gives `each` what was written and what stood there.
+    /// Like [`write`](Self::write), and gives `each` what was written and the length of what stood there.
     pub(super) fn exchange(
         &self,
         writes: &Writes,
-        mut each: impl FnMut(&Place, Option<&[u8]>, Option<&[u8]>),
+        mut each: impl FnMut(&Place, Option<&[u8]>, Option<usize>),
     ) -> Result<(), Fault> {
         fenced(|| {
             for (place, value) in writes {
                 let (tree, key) = place;
                 let previous = match value {
+                    Some(value) if Apart::takes(value) => {
+                        let mark = self.apart.put(value)?;
+                        self.tree(*tree).insert(key, &mark.bytes())?
+                    }
                     Some(value) => self.tree(*tree).insert(key, value.as_slice())?,
                     None => self.tree(*tree).remove(key)?,
                 };
-                each(place, value.as_deref(), previous.as_deref());
+                let length = match previous.as_deref().map(|previous| (Mark::parse(previous), previous.len())) {
+                    Some((Some(mark), _)) => {
+                        self.apart.remove(mark)?;
+                        usize::try_from(mark.length).ok()
+                    }
+                    Some((None, length)) => Some(length),
+                    None => None,
+                };
+                each(place, value.as_deref(), length);
             }
             Ok(())
         })

@@ -7,8 +7,9 @@ use std::path::Path;
 use super::disk::{Output, sync_dir};
 use super::error::OpenError;
 
-/// The version of the layout that this build writes. Since 2 the journal is ahead of sled, which version 1 would not believe.
-pub(super) const FORMAT: u32 = 2;
+/// The version of the layout that this build writes. Since 2 the journal is ahead of sled, which version 1 would not believe;
+/// since 3 large values stand apart.
+pub(super) const FORMAT: u32 = 3;
 /// What the file begins with.
 const TITLE: &str = "aesyncd state ";
 

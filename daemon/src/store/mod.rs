@@ -15,6 +15,7 @@
 //!
 //! There is one [`Store`], which writes, and any number of [`Reader`]s. All calls block on the disk.
 
+mod apart;
 mod check;
 mod database;
 mod disk;
@@ -50,3 +51,5 @@ pub use writer::Store;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod without;

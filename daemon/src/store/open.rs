@@ -84,9 +84,7 @@ fn open_checked(dir: &Path, options: Options, was_clean: bool, findings: &mut Ve
         let mut checked = check::check(&database)?;
         if let Checked::Sound(repairs) = &mut checked {
             repairs.extend(mended);
-            if !was_clean {
-                verify::verify(&database, options.overlap, repairs)?;
-            }
+            verify::verify(&database, was_clean, options.overlap, repairs)?;
         }
         Ok((database, number, checked))
     });

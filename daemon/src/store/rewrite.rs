@@ -13,6 +13,10 @@ use super::sizes::tree_bytes;
 
 /// Values that are copied in one step.
 const STEP: usize = 500;
+/// Bytes that are copied in one step, but for the last value of it.
+const STEP_BYTES: usize = 512 * 1024;
+/// The copy's share of the cache, while both are open.
+const COPY_SHARE: u64 = 4;
 /// Places that may change during a copy; with more of them it is given up, and tried again when the files have grown.
 const CHANGED: usize = 500_000;
 
@@ -21,7 +25,7 @@ enum Copied {
     /// It is not worth it: the files hold so many bytes of keys and values.
     NotWorth(u64),
     /// The copy, without what was written meanwhile.
-    Done(Database, PathBuf),
+    Done(Box<Database>, PathBuf),
 }
 
 /// Watches the size of sled's files.
@@ -127,17 +131,12 @@ impl Rewriter {
                 self.live = Some(live);
                 return Ok(None);
             }
-            Copied::Done(copy, path) => (copy, path),
+            Copied::Done(copy, path) => (*copy, path),
         };
-        let mut step = Writes::new();
         for (tree, key) in changed {
             let value = database.get(tree, &key)?.map(|value| value.to_vec());
-            step.insert((tree, key), value);
-            if step.len() >= STEP {
-                copy.write(&std::mem::take(&mut step))?;
-            }
+            copy.write(&[((tree, key), value)].into())?;
         }
-        copy.write(&step)?;
         copy.sync()?;
         self.look_at = tree_bytes(&path)?.saturating_mul(3) / 2;
         Ok(Some((copy, path)))
@@ -157,15 +156,17 @@ fn copy(from: &Database, size: u64, target: PathBuf, cache_bytes: u64, stop: &At
     if size / 2 <= live || stop.load(Ordering::Relaxed) {
         return Ok(Copied::NotWorth(live));
     }
-    let copy = Database::open(&target, cache_bytes)?;
+    let copy = Database::open(&target, cache_bytes / COPY_SHARE)?;
     for tree in TREES {
         let mut last: Option<Vec<u8>> = None;
         loop {
             let mut step = Writes::new();
+            let mut bytes = 0_usize;
             let after = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
             from.scan(tree, &[], after, |key, value| {
                 step.insert((tree, key.to_vec()), Some(value.to_vec()));
-                step.len() < STEP
+                bytes = bytes.saturating_add(value.len());
+                step.len() < STEP && bytes < STEP_BYTES
             })?;
             let Some(((_, key), _)) = step.last_key_value() else { break };
             last = Some(key.clone());
@@ -177,5 +178,5 @@ fn copy(from: &Database, size: u64, target: PathBuf, cache_bytes: u64, stop: &At
     }
     // Most of the waiting for the disk is done here, so that little is left for the switch.
     copy.sync()?;
-    Ok(Copied::Done(copy, target))
+    Ok(Copied::Done(Box::new(copy), target))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aesync_protocol::Channel;
 use aesync_protocol::client::asynchronous;
-use aesync_protocol::client::{Update, Updates};
+use aesync_protocol::client::{ClientError, Update, Updates};
 use aesync_protocol::request::Subscribe;
 
 use crate::fold::Follower;
@@ -51,6 +51,8 @@ fn take(follower: &Follower, update: Update) -> Result<(), String> {
             fold.connections += 1;
             Ok(())
         }
+        // A gap or nonsense would be mended by the next connection, and is a defect of the daemon all the same.
+        Update::Disconnected(error @ ClientError::Protocol { .. }) => Err(error.to_string()),
         Update::Disconnected(_) => Ok(()),
         other => Err(format!("not asked for: {other:?}")),
     }

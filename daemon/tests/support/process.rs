@@ -42,6 +42,14 @@ impl Process {
         self.child.wait().expect("its own child");
     }
 
+    /// SIGTERM; when this returns the process has stopped cleanly.
+    #[cfg(unix)]
+    pub fn end(mut self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.id()).expect("a pid"));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("its own child");
+        self.child.wait().expect("its own child");
+    }
+
     /// A number in one of its files below `/proc`, such as `VmHWM:` in `status`, as it stands there.
     pub fn of(&self, file: &str, field: &str) -> u64 {
         number(Path::new(&format!("/proc/{}/{file}", self.id())), field).expect("the process is there")

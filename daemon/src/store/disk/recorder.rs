@@ -33,7 +33,11 @@ impl Image {
     }
 }
 
+/// The name of a file, and the step on it or after it at which this process kills itself.
+type Death = (String, Option<usize>, usize);
+
 thread_local! {
+    static DEATH: RefCell<Option<Death>> = const { RefCell::new(None) };
     static OPS: RefCell<Option<Vec<Op>>> = const { RefCell::new(None) };
 }
 
@@ -48,9 +52,28 @@ pub(crate) fn stop() -> Vec<Op> {
 }
 
 pub(crate) fn record(op: impl FnOnce() -> Op) {
-    OPS.with_borrow_mut(|ops| {
-        if let Some(ops) = ops {
-            ops.push(op());
+    if OPS.with_borrow(Option::is_none) && DEATH.with_borrow(Option::is_none) {
+        return;
+    }
+    let op = op();
+    die(&op);
+    OPS.with_borrow_mut(|ops| ops.as_mut().map_or((), |ops| ops.push(op)));
+}
+
+/// Lets this process kill itself `steps` steps after this thread created a file of this name.
+pub(crate) fn die_after(file: &str, steps: usize) {
+    DEATH.set(Some((file.to_owned(), None, steps)));
+}
+
+fn die(op: &Op) {
+    DEATH.with_borrow_mut(|death| {
+        let Some((file, done, steps)) = death else { return };
+        match op {
+            Op::Create(path) if path.ends_with(&*file) => *done = Some(0),
+            _ => *done = done.map(|done| done + 1),
+        }
+        if *done >= Some(*steps) {
+            nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL).unwrap();
         }
     });
 }

@@ -13,11 +13,14 @@ use aesync_protocol::event::{Change, ChangeOp};
 use crate::engine::durable::{EpochId, Ledger};
 use crate::engine::view::View;
 use crate::engine::write_set::{Write, WriteSet};
+use crate::store::disk::recorder;
 use crate::store::keys::STATES;
 use crate::store::{Options, Store};
 
 const ROLE: &str = "AESYNC_STORE_CHILD";
 const DIR: &str = "AESYNC_STORE_DIR";
+/// A file's name and a number of steps, as `journal.new 3`.
+const DEATH: &str = "AESYNC_STORE_DEATH";
 /// Far more than any open of these small stores takes.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -37,14 +40,23 @@ pub(super) enum Role {
 
 /// Starts this test binary in a role.
 pub(super) fn spawn(role: Role, dir: &Path) -> Child {
-    Command::new(env::current_exe().unwrap())
+    command(role, dir).spawn().unwrap()
+}
+
+/// The same, to kill itself some steps after it created a file of this name.
+pub(super) fn spawn_to_die(role: Role, dir: &Path, file: &str, steps: usize) -> Child {
+    command(role, dir).env(DEATH, format!("{file} {steps}")).spawn().unwrap()
+}
+
+fn command(role: Role, dir: &Path) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
         .args(["--exact", "store::tests::child::in_a_role", "--nocapture", "--test-threads", "1"])
         .env(ROLE, format!("{role:?}"))
         .env(DIR, dir)
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stderr(Stdio::null());
+    command
 }
 
 /// The line that the other process ends with; an error when it dies or hangs.
@@ -71,6 +83,10 @@ pub(super) fn run(role: Role, dir: &Path) -> Result<String, String> {
 fn in_a_role() {
     let (Ok(role), Ok(dir)) = (env::var(ROLE), env::var(DIR)) else { return };
     let dir = PathBuf::from(dir);
+    if let Ok(death) = env::var(DEATH) {
+        let (file, steps) = death.split_once(' ').unwrap();
+        recorder::die_after(file, steps.parse().unwrap());
+    }
     match role.as_str() {
         "Use" => println!("DONE {}", make_use_of(&dir)),
         "Append" => append(&dir, options()),

@@ -3,7 +3,7 @@
 //! These need a small file system of their own, which only root may mount; elsewhere they pass without having looked.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -11,8 +11,12 @@ use std::time::{Duration, Instant};
 
 use super::super::{OpenError, Store, StoreError};
 use super::child::{EPOCH, appended};
-use super::{open, options, sample};
+use super::dice::Dice;
+use super::{open, options, sample, trials};
 use crate::engine::view::View;
+
+/// What a tmpfs gives out at a time, in bytes.
+const PAGE: usize = 4_096;
 
 /// A mounted tmpfs, unmounted when dropped.
 struct SmallDisk(tempfile::TempDir);
@@ -83,6 +87,58 @@ fn a_full_disk_is_told_as_such_and_the_store_goes_on_once_there_is_space() {
     drop(store);
     let (store, _) = open(&disk.path().join("state"));
     assert_eq!(store.reader().registry().unwrap(), sample::registry(synced));
+}
+
+/// Fills what is left of the disk but for so many pages.
+fn leave(disk: &SmallDisk, pages: usize) {
+    let mut ballast = fs::File::create(disk.path().join("ballast")).unwrap();
+    while ballast.write_all(&[0; PAGE]).is_ok() {}
+    let length = ballast.metadata().unwrap().len();
+    ballast.set_len(length.saturating_sub((pages * PAGE) as u64)).unwrap();
+}
+
+/// Removes a state directory; sled's threads may still add to it for a moment after the close.
+fn remove(dir: &Path) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while let Err(error) = fs::remove_dir_all(dir) {
+        assert!(Instant::now() < deadline, "{error}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn wherever_the_disk_becomes_full_nothing_is_acknowledged_by_half_and_it_goes_on_once_there_is_space() {
+    let Some(disk) = SmallDisk::mount(24) else { return };
+    let dir = disk.path().join("state");
+    let mut dice = Dice(23);
+    let (mut store, _) = open(&dir);
+    let mut synced = 0;
+    for trial in 0..trials() {
+        if trial % 20 == 0 {
+            drop(store);
+            remove(&dir);
+            (store, synced) = (open(&dir).0, 0);
+        }
+        leave(&disk, dice.below(48));
+        let error = loop {
+            assert!(synced < 20_000, "trial {trial}: the disk never fills");
+            match store.apply(&appended(synced + 1)).and_then(|()| store.sync()) {
+                Ok(()) => synced += 1,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, StoreError::Full { .. }), "trial {trial}: {error:?}");
+        fs::remove_file(disk.path().join("ballast")).unwrap();
+        store.ready().unwrap_or_else(|error| panic!("trial {trial}: {error}"));
+        let reader = store.reader();
+        assert_eq!(reader.registry().unwrap().last_entry, synced, "trial {trial}: neither more nor less than was acknowledged");
+        assert_eq!(reader.changes(EPOCH, 0, usize::MAX).unwrap().len() as u64, synced, "trial {trial}");
+        if trial % 10 == 9 {
+            drop(store);
+            assert_eq!(open(&dir).0.reader().registry().unwrap().last_entry, synced, "trial {trial}, after a restart");
+            store = open(&dir).0;
+        }
+    }
 }
 
 #[test]

@@ -21,6 +21,11 @@ use aesync_protocol::Timestamp;
 
 use super::{Finding, Options, Store};
 
+/// Trials of each kind of fault; `AESYNC_FAULT_TRIALS` sets another number.
+fn trials() -> usize {
+    std::env::var("AESYNC_FAULT_TRIALS").ok().and_then(|trials| trials.parse().ok()).unwrap_or(200)
+}
+
 /// A moment, for names.
 fn options() -> Options {
     Options {

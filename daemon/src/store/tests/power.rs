@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use aesync_protocol::status::OutboxStatus;
 
 use super::super::disk::recorder::{self, Image, Op, after_power_cut, mixed};
+use super::super::without::{self, Rule};
 use super::child::{self, EPOCH, Role, appended};
 use super::dice::Dice;
 use super::model::Model;
@@ -146,6 +147,28 @@ fn what_is_left_of_a_power_cut_neither_kills_nor_hangs_the_store() {
         let said = child::run(Role::Use, left.path()).unwrap_or_else(|error| panic!("trial {trial}: {error}"));
         assert!(said.ends_with("0 bad reads, written"), "trial {trial}: {said}");
     }
+}
+
+fn notices_without(rule: Rule) -> bool {
+    let run = without::rule(rule, || run(45, 9));
+    let mut dice = Dice(11);
+    let notices = |_| {
+        let count = 1 + dice.below(run.ops.len());
+        let acknowledged = run.acknowledged.iter().rev().find(|(steps, _)| *steps <= count).map_or(0, |(_, number)| *number);
+        let left = cut(&run, count, &mut dice);
+        std::panic::catch_unwind(|| assert_kept(left.path(), acknowledged, "a mutant")).is_err()
+    };
+    (0..cuts()).any(notices)
+}
+
+#[test]
+fn without_r1_a_power_cut_takes_what_was_acknowledged_and_it_is_noticed() {
+    assert!(notices_without(Rule::DurableBeforeTheAnswer), "no cut shows that the rule is gone");
+}
+
+#[test]
+fn without_r23_a_power_cut_leaves_the_cursor_ahead_of_its_rows_and_it_is_noticed() {
+    assert!(notices_without(Rule::OneWrite), "no cut shows that the rule is gone");
 }
 
 /// The double itself: it would be of no use if it kept what was never synced.

@@ -1,0 +1,171 @@
+//! How long old things are kept: the change feed by age and size, tombstones (rule R29), the answers to request ids (rule R4).
+//!
+//! What is quarantined or in conflict has no retention: it stays until a person or an application decides (rule R13).
+
+use aesync_protocol::Timestamp;
+
+use super::draft::Draft;
+use super::durable::Row;
+use super::transact::Done;
+use super::view::Read;
+
+/// Changes or answers that one step looks at: few enough for memory when each is large.
+const SLICE: usize = 250;
+const DAY_MS: i64 = 24 * 3600 * 1000;
+/// How long the answer to a request id is kept, in milliseconds: far longer than any application retries.
+const ANSWER_MS: i64 = 7 * DAY_MS;
+/// How long a deletion can be undone (rule R29), in milliseconds.
+const TOMBSTONE_MS: i64 = 30 * DAY_MS;
+
+/// Removes the oldest changes while they are too old, or the feed is too large. The newest change always stays. Then forgets old answers
+/// behind the request id `answers_after`; none of them when it is absent.
+///
+/// # Errors
+/// When the state can't be read.
+pub fn trim(draft: &mut Draft<'_>, answers_after: Option<&str>) -> Read<Done> {
+    let more_changes = trim_changes(draft)?;
+    let answers_after = match answers_after {
+        Some(after) => forget_answers(draft, after)?,
+        None => None,
+    };
+    Ok(Done::Trimmed { more_changes, answers_after })
+}
+
+/// Whether a tombstone has been kept for long enough.
+pub(super) fn is_forgotten(row: &Row, at: Timestamp) -> bool {
+    row.deleted_at.is_some_and(|deleted| at.millis_since(deleted) > TOMBSTONE_MS)
+}
+
+fn trim_changes(draft: &mut Draft<'_>) -> Read<bool> {
+    let oldest = draft.at().plus_millis(-draft.settings().feed_retention_ms);
+    let most = draft.settings().feed_bytes;
+    let (first, last, mut bytes) = (draft.ledger().first_seq, draft.ledger().last_seq, draft.ledger().feed_bytes);
+    let page = draft.view().changes(draft.epoch(), first.saturating_sub(1), SLICE)?;
+    let mut end = None;
+    for change in &page {
+        if change.seq >= last || (change.at >= oldest && bytes <= most) {
+            break;
+        }
+        bytes = bytes.saturating_sub(super::draft::bytes_of(change));
+        end = Some(change.seq);
+    }
+    if let Some(end) = end {
+        draft.trim_changes(end.saturating_add(1), bytes);
+    }
+    Ok(page.len() == SLICE && end == page.last().map(|change| change.seq))
+}
+
+/// Gives the request id to go on behind, when there are more.
+fn forget_answers(draft: &mut Draft<'_>, after: &str) -> Read<Option<String>> {
+    let at = draft.at();
+    let answers = draft.view().answers(draft.epoch(), after, SLICE)?;
+    for (request_id, answer) in &answers {
+        if at.millis_since(answer.at) > ANSWER_MS {
+            draft.forget_answer(request_id);
+        }
+    }
+    Ok(answers.last().filter(|_| answers.len() == SLICE).map(|(request_id, _)| request_id.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use aesync_protocol::Record;
+    use serde_json::json;
+
+    use super::super::durable::{EpochId, StoredAnswer};
+    use super::super::memory::Memory;
+    use super::super::settings::Settings;
+    use super::super::view::View as _;
+    use super::super::{apply, reconcile};
+    use super::*;
+
+    const EPOCH: EpochId = EpochId(1);
+
+    fn day(days: i64) -> Timestamp {
+        Timestamp::from_millis(1_767_225_600_000 + days * DAY_MS)
+    }
+
+    fn settings() -> Settings {
+        Settings::new("http://127.0.0.1", None, &["end_user"])
+    }
+
+    /// Does something with the state on a day, and writes it.
+    fn on<T>(memory: &mut Memory, settings: &Settings, days: i64, step: impl FnOnce(&mut Draft<'_>) -> T) -> T {
+        let mut draft = Draft::new(memory, settings, EPOCH, day(days)).expect("readable");
+        let done = step(&mut draft);
+        let (set, _) = draft.finish();
+        memory.apply(&set);
+        done
+    }
+
+    fn pull(memory: &mut Memory, settings: &Settings, days: i64, ids: std::ops::Range<u64>) {
+        let row = |n: u64| json!({"id": format!("{n:05}"), "name": "x".repeat(500), "updatedAt": day(days).to_string()});
+        let rows: Vec<Record> = ids.map(|n| row(n).as_object().cloned().expect("an object")).collect();
+        on(memory, settings, days, |draft| drop(apply::rows(draft, "end_user", &rows).expect("readable")));
+    }
+
+    fn trim_all(memory: &mut Memory, settings: &Settings, days: i64) {
+        let mut answers = Some(String::new());
+        loop {
+            let done = on(memory, settings, days, |draft| trim(draft, answers.as_deref()).expect("readable"));
+            let Done::Trimmed { more_changes, answers_after } = done else { panic!("another step was done") };
+            if !more_changes && answers_after.is_none() {
+                return;
+            }
+            answers = answers_after;
+        }
+    }
+
+    #[test]
+    fn the_feed_keeps_what_is_young_enough() {
+        let (mut memory, settings) = (Memory::default(), settings());
+        pull(&mut memory, &settings, 0, 0..700);
+        pull(&mut memory, &settings, 20, 700..710);
+        trim_all(&mut memory, &settings, 31);
+        let ledger = memory.ledger(EPOCH).expect("readable");
+        assert_eq!((ledger.first_seq, ledger.last_seq), (701, 710));
+        assert_eq!(memory.changes(EPOCH, 0, 1_000).expect("readable").len(), 10);
+        trim_all(&mut memory, &settings, 100);
+        assert_eq!(memory.changes(EPOCH, 0, 1_000).expect("readable").len(), 1, "the newest stays");
+    }
+
+    #[test]
+    fn the_feed_keeps_no_more_bytes_than_it_may() {
+        let mut memory = Memory::default();
+        let settings = Settings { feed_bytes: 100_000, ..settings() };
+        pull(&mut memory, &settings, 0, 0..900);
+        trim_all(&mut memory, &settings, 0);
+        let ledger = memory.ledger(EPOCH).expect("readable");
+        let kept = memory.changes(EPOCH, 0, 1_000).expect("readable");
+        assert_eq!(kept.first().map(|change| change.seq), Some(ledger.first_seq));
+        let bytes: u64 = kept.iter().map(super::super::draft::bytes_of).sum();
+        assert_eq!(ledger.feed_bytes, bytes, "the count agrees with what is kept");
+        assert!((99_000..=100_000).contains(&bytes), "{bytes} bytes are kept");
+    }
+
+    #[test]
+    fn answers_are_forgotten_after_a_week_however_many_there_are() {
+        let (mut memory, settings) = (Memory::default(), settings());
+        let answer = |days| StoredAnswer { entries: Vec::new(), ends: [].into(), changes_hash: 0, at: day(days) };
+        on(&mut memory, &settings, 0, |draft| (0..600).for_each(|n| draft.set_answer(&format!("old-{n}"), answer(0))));
+        on(&mut memory, &settings, 5, |draft| draft.set_answer("young", answer(5)));
+        trim_all(&mut memory, &settings, 8);
+        let left = memory.answers(EPOCH, "", 1_000).expect("readable");
+        assert_eq!(left.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["young"]);
+    }
+
+    #[test]
+    fn a_tombstone_goes_once_its_deletion_can_no_longer_be_undone() {
+        let (mut memory, settings) = (Memory::default(), settings());
+        pull(&mut memory, &settings, 0, 0..2);
+        let key = ("end_user".to_owned(), "00000".to_owned());
+        let row = memory.row(EPOCH, &key.0, &key.1).expect("readable").expect("pulled");
+        on(&mut memory, &settings, 0, |draft| draft.set_row(&key, Row { deleted_at: Some(day(0)), ..row }).expect("readable"));
+        for (days, left) in [(30, true), (31, false)] {
+            let sweep = |draft: &mut Draft<'_>| drop(reconcile::sweep(draft, "end_user", &[].into(), "").expect("readable"));
+            on(&mut memory, &settings, days, sweep);
+            assert_eq!(memory.row(EPOCH, &key.0, &key.1).expect("readable").is_some(), left, "on day {days}");
+            assert!(memory.row(EPOCH, "end_user", "00001").expect("readable").is_some(), "a live row stays");
+        }
+    }
+}
