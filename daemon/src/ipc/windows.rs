@@ -62,6 +62,23 @@ pub(super) struct Peer {
     pub(super) process: Option<u32>,
 }
 
+impl Peer {
+    /// Users of Windows have no such numbers.
+    pub(super) fn uid(self) -> Option<u32> {
+        None
+    }
+
+    /// Nor have their groups.
+    pub(super) fn gid(self) -> Option<u32> {
+        None
+    }
+
+    /// Its process, for people.
+    pub(super) fn pid(self) -> Option<u32> {
+        self.process
+    }
+}
+
 /// The listening pipe.
 #[derive(Debug)]
 pub(super) struct Socket {
