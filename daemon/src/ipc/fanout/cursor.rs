@@ -137,6 +137,9 @@ impl Walk<'_> {
         let (begin, slots) = self.ring.slots_from(cursor.at);
         let mut run = Run { begin, end: begin };
         for slot in slots {
+            if self.is_full(cursor, &mut run) {
+                return true;
+            }
             let index = cursor.at;
             cursor.at += 1;
             let wanted = match slot.channel {
@@ -145,9 +148,6 @@ impl Walk<'_> {
                 _ => self.takes(cursor, slot, index),
             };
             self.extend(&mut run, slot, wanted, cursor);
-            if self.chunk.is_full() {
-                return true;
-            }
         }
         self.copy(&mut run);
         self.chunk.mark(*cursor);
@@ -159,15 +159,25 @@ impl Walk<'_> {
         let (begin, slots) = self.ring.slots_from(from);
         let mut run = Run { begin, end: begin };
         for slot in slots.take(usize::try_from(cursor.at.saturating_sub(from)).unwrap_or(usize::MAX)) {
-            let wanted = slot.channel == Channel::Change && self.takes_change(cursor, slot, &mut run);
-            self.extend(&mut run, slot, wanted, cursor);
-            if self.chunk.is_full() {
+            if self.is_full(cursor, &mut run) {
                 return true;
             }
+            let wanted = slot.channel == Channel::Change && self.takes_change(cursor, slot, &mut run);
+            self.extend(&mut run, slot, wanted, cursor);
         }
         self.copy(&mut run);
         self.chunk.mark(*cursor);
         false
+    }
+
+    /// Whether nothing more fits; then what was taken is in the chunk. To be asked before a line is taken: a page may have filled the chunk.
+    fn is_full(&mut self, cursor: &Cursor, run: &mut Run) -> bool {
+        let is_full = self.chunk.is_full();
+        if is_full {
+            self.copy(run);
+            self.chunk.mark(*cursor);
+        }
+        is_full
     }
 
     fn takes_change(&mut self, cursor: &mut Cursor, slot: &Slot, run: &mut Run) -> bool {
@@ -222,5 +232,58 @@ impl Walk<'_> {
             self.ring.copy(run.begin, run.end, &mut self.chunk.bytes);
             run.begin = run.end;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aesync_protocol::event::{ChangeOp, Origin};
+    use aesync_protocol::response::ChangePage;
+    use aesync_protocol::{Change, Timestamp};
+
+    use super::super::chunk::CHUNK;
+    use super::super::{Fanout, Page};
+    use super::*;
+
+    fn change(seq: u64) -> Change {
+        let (entity_type, id) = ("t".to_owned(), seq.to_string());
+        let record = serde_json::json!({ "id": id, "text": "x".repeat(400) }).as_object().cloned();
+        let at = Timestamp::EPOCH;
+        Change { seq, op: ChangeOp::Upsert, entity_type, id, record, origin: Origin::Server, pending: false, at }
+    }
+
+    fn seqs(chunk: &Chunk) -> Vec<u64> {
+        let text = String::from_utf8(chunk.bytes.clone()).expect("UTF-8");
+        let seq = |line: &str| line.split("\"seq\":").nth(1)?.split(',').next()?.parse().ok();
+        text.lines().filter_map(seq).collect()
+    }
+
+    #[test]
+    fn a_live_change_behind_a_page_that_fills_the_chunk_is_not_lost() {
+        const OLD: u64 = 300;
+        let fanout = Fanout::new(1 << 20, "log", OLD);
+        let mut subscription = fanout.subscribe(Filter::new(&[Channel::Change], None));
+        subscription.replay_from(0);
+        let mut chunk = Chunk::default();
+        assert_eq!(subscription.fill(&mut chunk), Step::Replay { since: 0 });
+        // It comes while the page is read, and is passed over until the page is there.
+        fanout.publish_changes(&[change(OLD + 1)]);
+        assert_eq!(subscription.fill(&mut chunk), Step::Replay { since: 0 });
+        let changes: Vec<Change> = (1..=OLD).map(change).collect();
+        let page = ChangePage { log: "log".to_owned(), changes, next: OLD, last_seq: OLD };
+        subscription.take_page(Page::render(&page, subscription.filter()).expect("rendered"));
+        fanout.publish_changes(&[change(OLD + 2)]);
+
+        let mut delivered = Vec::new();
+        for _ in 0..5 {
+            chunk.clear();
+            let step = subscription.fill(&mut chunk);
+            delivered.extend(seqs(&chunk));
+            if step == Step::Idle {
+                break;
+            }
+        }
+        assert!(OLD * 400 > CHUNK as u64, "the page fills the chunk");
+        assert_eq!(delivered, (1..=OLD + 2).collect::<Vec<u64>>());
     }
 }
