@@ -2,7 +2,7 @@
 //!
 //! [`Client`] is a blocking one, without a runtime or threads, so that a command starts and answers within a millisecond. [`Updates`] is a
 //! subscription that outlives its connections: it reconnects, and goes on behind the last change. With the feature `async`,
-//! [`asynchronous`] has both for tokio.
+//! `asynchronous` has both for tokio.
 //!
 //! ```no_run
 //! use aesync_protocol::client::Client;
