@@ -25,7 +25,7 @@ use aesync_protocol::request::PushWait;
 use app::{App, Promises};
 use dice::Dice;
 use follower::{Follower, Way};
-use stage::Stage;
+use stage::{SETTINGS, Stage};
 use support::Scene;
 use support::process::{Process, log_of};
 
@@ -37,21 +37,6 @@ const ROUNDS_TO_REST: u64 = 25;
 const LIFE: u64 = 600;
 /// Three applications and the other device.
 const ACTORS: usize = 4;
-
-/// Waits that suit a daemon which lives for half a second.
-const SETTINGS: &str = r#"
-[sync]
-overlap = "2s"
-[log]
-filter = "info"
-format = "pretty"
-[tuning]
-hint_delay = "20ms"
-pull_gap = "40ms"
-backoff_min = "20ms"
-backoff_max = "200ms"
-http_interval = "1s"
-"#;
 
 fn number(variable: &str) -> Option<u64> {
     env::var(variable).ok().map(|text| text.parse().expect("a number"))

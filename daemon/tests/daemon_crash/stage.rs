@@ -8,6 +8,21 @@ use std::time::{Duration, Instant};
 use aesync_protocol::client::{Client, ClientError};
 use aesync_protocol::request::Method;
 
+/// Waits that suit a daemon which lives for a fraction of a second.
+pub(crate) const SETTINGS: &str = r#"
+[sync]
+overlap = "2s"
+[log]
+filter = "info"
+format = "pretty"
+[tuning]
+hint_delay = "20ms"
+pull_gap = "40ms"
+backoff_min = "20ms"
+backoff_max = "200ms"
+http_interval = "1s"
+"#;
+
 /// How long one call may take. A daemon that is killed closes the connection at once; this is for one that hangs.
 const CALL: Duration = Duration::from_secs(20);
 /// Between two knocks at a daemon that is not there.

@@ -32,7 +32,7 @@ use aesync_protocol::request::{GetStatus, PushWait};
 use app::{App, Promises};
 use dice::Dice;
 use fold::Follower;
-use stage::{Called, PATIENCE, Stage, call};
+use stage::{Called, PATIENCE, SETTINGS, Stage, call};
 use support::Scene;
 use support::process::{Process, log_of};
 
@@ -42,21 +42,6 @@ const DEATHS: u64 = 50;
 const LIFE: u64 = 250;
 /// Two applications and the other device.
 const ACTORS: usize = 3;
-
-/// Waits that suit a daemon which lives for a quarter of a second.
-const SETTINGS: &str = r#"
-[sync]
-overlap = "2s"
-[log]
-filter = "info"
-format = "pretty"
-[tuning]
-hint_delay = "20ms"
-pull_gap = "40ms"
-backoff_min = "20ms"
-backoff_max = "200ms"
-http_interval = "1s"
-"#;
 
 #[test]
 fn over_fifty_deaths_of_the_daemon_each_clients_subscription_folds_exactly_what_is_there() {
