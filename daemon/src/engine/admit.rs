@@ -1,6 +1,7 @@
 //! What may enter the outbox: refuse here what the server would refuse or hide (rules R3, R6).
 
 use aesync_protocol::{Error, ErrorCode, Record};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::settings::{Settings, TypeRules};
@@ -121,9 +122,9 @@ pub fn fit(settings: &Settings, place: Place<'_>, fields: &Record) -> Result<u64
     Ok(bytes)
 }
 
-/// The size of a record as JSON, in bytes, counted without building the text.
+/// The size of a value as JSON, in bytes, counted without building the text.
 #[must_use]
-pub fn size(record: &Record) -> u64 {
+pub fn size<T: Serialize>(value: &T) -> u64 {
     struct Counter(u64);
     impl std::io::Write for Counter {
         fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -135,9 +136,9 @@ pub fn size(record: &Record) -> u64 {
         }
     }
     let mut counter = Counter(0);
-    match serde_json::to_writer(&mut counter, record) {
+    match serde_json::to_writer(&mut counter, value) {
         Ok(()) => counter.0,
-        // Can't happen: a record has text keys and the counter never fails. The largest size is refused rather than sent.
+        // Can't happen: records and changes have text keys, and the counter never fails. The largest size is refused rather than sent.
         Err(_) => u64::MAX,
     }
 }

@@ -7,6 +7,7 @@ use aesync_protocol::response::EntryState;
 use aesync_protocol::status::OutboxStatus;
 use aesync_protocol::{Change, Record, Timestamp};
 
+use super::admit::size;
 use super::durable::{Cursor, Entry, EpochId, Ledger, Overlay, Registry, Row, StoredAnswer};
 use super::fingerprint::fingerprint;
 use super::rebase::rebase;
@@ -271,7 +272,7 @@ impl<'v> Draft<'v> {
             pending: seen.pending,
             at: self.at,
         };
-        self.ledger.feed_bytes = self.ledger.feed_bytes.saturating_add(bytes_of(&change));
+        self.ledger.feed_bytes = self.ledger.feed_bytes.saturating_add(size(&change));
         self.changes.push(change);
     }
 
@@ -349,24 +350,6 @@ impl<'v> Draft<'v> {
             Written { changes: self.changes, entries: self.reported.into_values().collect(), ledger: Some(self.ledger) };
         (WriteSet { writes }, written)
     }
-}
-
-/// What a change takes up in the feed, in bytes: its length as JSON.
-pub(super) fn bytes_of(change: &Change) -> u64 {
-    struct Count(u64);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 = self.0.saturating_add(bytes.len() as u64);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    // Counting can't fail, and a change that can't be written is refused when it is stored.
-    let _ = serde_json::to_writer(&mut count, change);
-    count.0
 }
 
 /// Counts an entry in (`+1`) or out (`-1`).

@@ -4,6 +4,7 @@
 
 use aesync_protocol::Timestamp;
 
+use super::admit::size;
 use super::draft::Draft;
 use super::durable::Row;
 use super::transact::Done;
@@ -46,7 +47,7 @@ fn trim_changes(draft: &mut Draft<'_>) -> Read<bool> {
         if change.seq >= last || (change.at >= oldest && bytes <= most) {
             break;
         }
-        bytes = bytes.saturating_sub(super::draft::bytes_of(change));
+        bytes = bytes.saturating_sub(size(change));
         end = Some(change.seq);
     }
     if let Some(end) = end {
@@ -138,7 +139,7 @@ mod tests {
         let ledger = memory.ledger(EPOCH).expect("readable");
         let kept = memory.changes(EPOCH, 0, 1_000).expect("readable");
         assert_eq!(kept.first().map(|change| change.seq), Some(ledger.first_seq));
-        let bytes: u64 = kept.iter().map(super::super::draft::bytes_of).sum();
+        let bytes: u64 = kept.iter().map(super::super::admit::size).sum();
         assert_eq!(ledger.feed_bytes, bytes, "the count agrees with what is kept");
         assert!((99_000..=100_000).contains(&bytes), "{bytes} bytes are kept");
     }
