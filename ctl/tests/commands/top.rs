@@ -101,6 +101,22 @@ fn it_follows_the_size_of_the_terminal() {
 }
 
 #[test]
+fn no_key_is_lost_while_the_size_changes() {
+    let daemon = daemon();
+    let mut terminal = top(&daemon, 24, 80);
+    terminal.wait_for("the outbox", |text| text.contains("0af1"));
+    let asked = || daemon.requests().into_iter().filter(|(asked, _)| asked == "sync").count();
+    for round in 1..=100 {
+        terminal.resize(24 - round % 2, 80);
+        terminal.keys("s");
+        let round = usize::from(round);
+        terminal.wait_for(&format!("sync {round}"), |_| asked() == round);
+    }
+    terminal.keys("q");
+    assert!(terminal.end().success());
+}
+
+#[test]
 fn every_way_out_leaves_the_terminal_as_it_was() {
     for way in ["q", "\u{1b}", "\u{3}", "SIGTERM", "SIGHUP"] {
         let daemon = daemon();

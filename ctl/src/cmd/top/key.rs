@@ -3,7 +3,7 @@
 use std::sync::mpsc::SyncSender;
 
 use aesync_protocol::request::Keep;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::action::Action;
 use super::model::Model;

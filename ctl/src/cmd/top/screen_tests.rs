@@ -1,9 +1,9 @@
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use aesync_protocol::request::Keep;
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::{Value, json};
 
 use super::*;
