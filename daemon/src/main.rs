@@ -16,8 +16,6 @@ use aesyncd::{Daemon, StartError, StartOptions};
 use anyhow::Context as _;
 use clap::Parser as _;
 
-/// Threads that serve local applications; the store, the session and the loop have their own.
-const WORKERS: usize = 2;
 /// How long the loop may take to show that it turns. Signals wait as long.
 const ALIVE_WITHIN: Duration = Duration::from_secs(5);
 
@@ -60,7 +58,9 @@ fn run(args: Args) -> u8 {
             Err(error) => fail(&format_args!("{error:#}"), 1),
         };
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
+    // One thread for the loop and for the applications, none of which keeps it for long: the store, what is read from it and the session
+    // have threads of their own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome =
         runtime.context("starting the runtime").and_then(|runtime| runtime.block_on(serve(args, environment, scope, loaded)));
     match outcome {

@@ -10,10 +10,11 @@ mod socket;
 
 use std::path::PathBuf;
 use std::time::Duration;
+use std::{io, thread};
 
 use secrecy::SecretString;
-use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{mpsc, watch};
+use tokio::runtime::Builder;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
 use super::ServerUrl;
@@ -95,44 +96,52 @@ impl Drop for Session {
     }
 }
 
-/// A runtime that ends without waiting. Dropping a plain one inside async code panics, and waits for a name that is being looked up.
-struct OwnRuntime(Option<Runtime>);
-
-impl Drop for OwnRuntime {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 async fn attempt(
     options: SessionOptions,
     statuses: watch::Receiver<Option<&'static str>>,
     events: mpsc::Sender<(SessionId, SessionEvent)>,
 ) -> SessionEnd {
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1)
-        // For the look-up of the name.
-        .max_blocking_threads(1)
-        .thread_keep_alive(Duration::from_secs(1))
-        .thread_name("aesync-session")
-        .enable_all()
-        .build();
-    let runtime = match runtime {
-        Ok(runtime) => OwnRuntime(Some(runtime)),
-        Err(error) => {
-            return SessionEnd {
-                kind: SessionEndKind::Unreachable,
-                detail: format!("connecting failed: no thread could be started: {error}"),
-            };
+    let (told, end) = oneshot::channel();
+    // Dropped with this future, which is how the thread learns that nobody wants its connection any more.
+    let (_wanted, unwanted) = oneshot::channel::<()>();
+    let thread = thread::Builder::new().name("aesync-session".to_owned()).spawn(move || {
+        let connection = async {
+            tokio::select! {
+                biased;
+                _ = unwanted => None,
+                end = connection::run(options, statuses, events) => Some(end),
+            }
+        };
+        if let Some(end) = on_a_runtime(connection) {
+            // Nobody may be there to hear it.
+            let _ = told.send(end);
         }
-    };
-    let Some(task) = runtime.0.as_ref().map(|runtime| runtime.spawn(connection::run(options, statuses, events))) else {
-        return end::lost("the connection was ended");
-    };
-    match task.await {
-        Ok(end) => end,
-        Err(_) => end::lost("its task stopped; report this as a defect"),
+    });
+    if let Err(error) = thread {
+        return cannot_start(&error);
     }
+    match end.await {
+        Ok(end) => end,
+        Err(_) => end::lost("its thread stopped; report this as a defect"),
+    }
+}
+
+/// Runs a connection on this thread and a runtime of its own, which ends with it.
+fn on_a_runtime(connection: impl Future<Output = Option<SessionEnd>>) -> Option<SessionEnd> {
+    // One thread for the look-up of the name.
+    let runtime =
+        Builder::new_current_thread().max_blocking_threads(1).thread_keep_alive(Duration::from_secs(1)).enable_all().build();
+    match runtime {
+        Ok(runtime) => {
+            let end = runtime.block_on(connection);
+            // A plain drop would wait for a name that is being looked up.
+            runtime.shutdown_background();
+            end
+        }
+        Err(error) => Some(cannot_start(&error)),
+    }
+}
+
+fn cannot_start(error: &io::Error) -> SessionEnd {
+    SessionEnd { kind: SessionEndKind::Unreachable, detail: format!("connecting failed: no thread could be started: {error}") }
 }
