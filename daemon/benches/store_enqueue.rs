@@ -1,7 +1,7 @@
 //! Durable enqueues a second: the daemon through its socket, beside the limit (append and fdatasync, shared by all who wait), SQLite and
 //! redb, each with as many applications at once. Quote the ratios, not the numbers.
 //!
-//! `cargo bench -p aesyncd --bench store_enqueue`
+//! `cargo bench -p aesyncd --bench store_enqueue`; `AESYNC_BENCH_APPS` sets one other number of applications.
 #![cfg(unix)]
 #![allow(
     missing_docs,
@@ -42,7 +42,8 @@ fn main() {
         "{:>5} {:>9} {:>9} {:>9} {:>9} {:>9}  daemon against raw, raw behind a socket, SQLite",
         "apps", "raw", "raw+sock", "SQLite", "redb", "daemon"
     );
-    for apps in APPS {
+    let chosen = std::env::var("AESYNC_BENCH_APPS").ok().and_then(|text| text.parse().ok());
+    for apps in chosen.map_or(APPS.to_vec(), |apps| vec![apps]) {
         let raw = grouped(apps, append_to(&dir.path().join("raw")));
         let socket = behind_socket(apps, &dir.path().join("raw.sock"), append_to(&dir.path().join("raw-socket")));
         let sqlite = grouped(apps, sqlite_at(&dir.path().join("sqlite")));
@@ -177,9 +178,11 @@ fn daemon(apps: usize) -> f64 {
         assert!(Instant::now() < deadline, "the daemon does not answer");
         std::thread::sleep(Duration::from_millis(10));
     }
-    let title = "x".repeat(800);
+    let description = "x".repeat(720);
     let request = move |number: u64| {
-        let entity = json!({"id": format!("00000000-0000-4000-8000-{number:012}"), "title": title});
+        let id = format!("00000000-0000-4000-8000-{number:012}");
+        let entity =
+            json!({"id": id, "type": "call", "title": "t", "description": description, "date": "2026-01-31T12:00:00.000Z"});
         let push = json!({"jsonrpc": "2.0", "id": number, "method": "push", "params": {"changes": {"interactions": [entity]}}});
         format!("{push}\n").into_bytes()
     };

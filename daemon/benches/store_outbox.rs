@@ -19,8 +19,7 @@ const ROUNDS: u64 = 5;
 const GROUP: u64 = 500;
 
 fn main() {
-    #[cfg(target_env = "gnu")]
-    aesyncd::service::allocator::keep_memory_together();
+    aesync_allocator::keep_little();
     let entries = std::env::var("AESYNC_BENCH_ENTRIES").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000_u64);
     let dir = tempfile::tempdir().unwrap();
     let now = Timestamp::from_millis(1_700_000_000_000);

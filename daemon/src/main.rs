@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aesync_protocol::endpoint::Scope;
 use aesyncd::args::{Args, EXIT_CONFIGURATION, check};
@@ -10,7 +10,7 @@ use aesyncd::config::{Config, Environment, Loaded, make_user_directories, scope_
 #[cfg(unix)]
 use aesyncd::service::activation;
 use aesyncd::service::log::Log;
-use aesyncd::service::{Signal, Signals, headline, notify, turned};
+use aesyncd::service::{Signal, Signals, Tidying, headline, notify, turned};
 use aesyncd::transfer::{Counts, export, import};
 use aesyncd::{Daemon, StartError, StartOptions};
 use anyhow::Context as _;
@@ -28,8 +28,7 @@ fn main() -> ExitCode {
     if args.check {
         return check(&args, &Environment::of_this_process(), scope_of_this_process());
     }
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    aesyncd::service::allocator::keep_memory_together();
+    aesync_allocator::keep_little();
     ExitCode::from(run(args))
 }
 
@@ -132,13 +131,17 @@ async fn serve(args: Args, environment: Environment, scope: Scope, loaded: Loade
 async fn attend(daemon: &mut Daemon, signals: &mut Signals) {
     let mut statuses = daemon.status();
     let mut watchdog = notify::watchdog_interval().map(tokio::time::interval);
-    let (mut said, mut milestone) = (None, None);
+    let (mut said, mut milestone, mut tidying) = (None, None, Tidying::default());
     loop {
         let status = Arc::clone(&statuses.borrow_and_update());
         let line = headline(&status);
         if said.as_ref() != Some(&line) {
             notify::status(&line);
             said = Some(line);
+        }
+        if tidying.is_due(status.status, Instant::now()) {
+            // On a thread that may take its time; nobody waits for it.
+            drop(tokio::task::spawn_blocking(aesync_allocator::give_back));
         }
         if let Some(line) = turned(milestone.as_deref(), &status) {
             tracing::info!("{line}");

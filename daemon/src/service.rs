@@ -2,14 +2,14 @@
 
 #[cfg(unix)]
 pub mod activation;
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-pub mod allocator;
 mod headline;
 pub mod log;
 pub mod notify;
 mod signals;
+mod tidy;
 #[cfg(windows)]
 pub mod windows;
 
 pub use self::headline::{headline, turned};
 pub use self::signals::{Signal, Signals};
+pub use self::tidy::Tidying;

@@ -1,8 +1,9 @@
 //! The only writer: a thread that runs transactions one after the other, and makes a group of them durable at a time.
 
 use std::sync::Arc;
-use std::sync::mpsc as sync_mpsc;
+use std::sync::mpsc::{self as sync_mpsc, RecvTimeoutError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -17,6 +18,11 @@ const GROUP: usize = 256;
 const GROUP_WRITES: usize = 1_024;
 /// Transactions that may wait. The driver stops taking calls long before.
 pub(super) const QUEUE: usize = 8_192;
+
+/// Without a transaction for so long, the store may tidy up.
+const QUIET: Duration = Duration::from_secs(5);
+/// How often is looked whether it is done.
+const POLL: Duration = Duration::from_secs(1);
 
 /// What became of a transaction.
 #[derive(Debug)]
@@ -66,14 +72,34 @@ impl Transactor {
 
 fn work(mut store: Store, transactions: &sync_mpsc::Receiver<(Box<Txn>, Arc<Settings>)>, reports: &mpsc::Sender<Vec<Report>>) {
     let view = store.view();
-    while let Ok(first) = transactions.recv() {
+    let mut quiet = Some(QUIET);
+    loop {
+        let first = match wait(transactions, quiet) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => {
+                quiet = store.rest().then_some(POLL);
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        quiet = Some(QUIET);
         let next = std::iter::once(first).chain(std::iter::from_fn(|| transactions.try_recv().ok()));
         if reports.blocking_send(commit(&mut store, &view, next)).is_err() {
             break;
         }
+        // Nobody waits for it.
+        store.settle();
     }
     if let Err(error) = store.close() {
         tracing::warn!(%error, "closing the store");
+    }
+}
+
+/// Waits for the next transaction, for ever if there is nothing else to do.
+fn wait<T>(queue: &sync_mpsc::Receiver<T>, quiet: Option<Duration>) -> Result<T, RecvTimeoutError> {
+    match quiet {
+        Some(quiet) => queue.recv_timeout(quiet),
+        None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
     }
 }
 

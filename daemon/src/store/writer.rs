@@ -42,8 +42,8 @@ pub(super) struct Opened {
 /// The store, as its one writer has it.
 ///
 /// [`apply`](Self::apply) gathers write sets into a group, which is seen by the [writer's view](Self::view) alone.
-/// [`sync`](Self::sync) makes the group durable with one append to the journal and one fdatasync (rule R1), shows it to readers, and
-/// writes it into sled, whose own flush nobody waits for: what sled may lose of it the journal has.
+/// [`sync`](Self::sync) makes the group durable with one append to the journal and one fdatasync (rule R1), and shows it to readers.
+/// [`settle`](Self::settle) writes it into sled, whose own flush nobody waits for: what sled may lose of it the journal has.
 ///
 /// When `apply` or `sync` fails, the group is gone and nothing of it may be acknowledged. The next call tries again, and opens sled
 /// anew where it has to (rule R45).
@@ -54,6 +54,8 @@ pub struct Store {
     journal: Journal,
     /// The group: what was applied since the last sync.
     staged: Staged,
+    /// The group that is durable and not in sled yet.
+    unsettled: Option<Arc<Writes>>,
     /// The number of the last write set that was applied.
     number: u64,
     /// Changes that go with the next sync.
@@ -83,6 +85,7 @@ impl Store {
             number: journal.committed().number,
             journal,
             staged: Staged::default(),
+            unsettled: None,
             trims: Vec::new(),
             rewriter: Rewriter::new(options.rewrite_floor),
             look_soon: true,
@@ -181,6 +184,18 @@ impl Store {
         self.figures.synced(start.elapsed());
         let group = Arc::new(group);
         self.slot.lay_over(Arc::clone(&group));
+        self.unsettled = Some(group);
+        // What is left of a trim is in no group, and must be gone when readers see that it was made.
+        if !self.trims.is_empty() {
+            self.settle();
+        }
+        Ok(())
+    }
+
+    /// Writes into sled what the last sync made durable: to be called once that was told to whom it may concern, and done before anything
+    /// else otherwise. Nothing depends on its success, since the journal has the group: after a failure the next call brings sled in line.
+    pub fn settle(&mut self) {
+        let (Some(group), Some(database)) = (self.unsettled.take(), self.slot.get()) else { return };
         let written = database.exchange(&group, |place, value, previous| self.journal.account(place, value, previous));
         let written = written.and_then(|()| {
             self.slot.uncover();
@@ -191,12 +206,20 @@ impl Store {
         self.rewrite();
         let (journal, live) = (self.journal.committed().end, self.journal.live());
         self.figures.show(journal, live, self.rewriter.live(), self.rewriter.is_under_way());
-        // The group is durable, so it is no failure of the group: the next call brings the database in line with the journal.
         if let Err(fault) = written {
             let error = self.fail("bringing the store in line with its journal", fault);
             tracing::warn!(%error, "the store's database failed; what was acknowledged is in the journal");
         }
-        Ok(())
+    }
+
+    /// Looks whether a rewrite pays, although the files have hardly grown since the last look, and switches to one that is complete. To be
+    /// called when nothing was applied for a while; returns whether to call it again soon.
+    pub fn rest(&mut self) -> bool {
+        self.settle();
+        self.rewriter.rest();
+        self.look_soon = true;
+        self.rewrite();
+        self.rewriter.is_under_way()
     }
 
     /// Makes everything durable and leaves the mark of a clean stop. Readers fail from now on.
@@ -206,6 +229,7 @@ impl Store {
     pub fn close(mut self) -> Result<(), StoreError> {
         const DOING: &str = "closing the store";
         self.sync()?;
+        self.settle();
         self.rewriter.abandon();
         let database = self.database()?;
         self.checkpoint(&database).map_err(|fault| store_error(DOING, fault))?;
@@ -288,6 +312,7 @@ impl Store {
     /// The database, opened again when the last write failed.
     fn database(&mut self) -> Result<Arc<Database>, StoreError> {
         const DOING: &str = "opening the store again after a write that failed";
+        self.settle();
         if self.failed {
             self.recover().map_err(|fault| store_error(DOING, fault))?;
         }
@@ -297,6 +322,7 @@ impl Store {
     /// Drops the group, and sets about what failed, now if the disk allows it.
     fn fail(&mut self, doing: &'static str, fault: Fault) -> StoreError {
         self.failed = true;
+        self.unsettled = None;
         self.trims.clear();
         self.rewriter.abandon();
         self.staged.write().unwrap_or_else(PoisonError::into_inner).clear();

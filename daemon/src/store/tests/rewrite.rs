@@ -12,7 +12,7 @@ use super::kill::{append_until_killed, append_until_step, assert_whole};
 use super::model::Model;
 use super::{open, trials};
 use crate::engine::view::View;
-use crate::store::Store;
+use crate::store::{Options, Store};
 
 #[test]
 fn files_that_grew_are_rewritten_while_all_goes_on_and_the_old_ones_go() {
@@ -46,6 +46,28 @@ fn files_that_grew_are_rewritten_while_all_goes_on_and_the_old_ones_go() {
     let (store, findings) = open(dir.path());
     assert_eq!(findings, []);
     assert!(store.reader().rows(EPOCH, "user", "", usize::MAX) == model.rows(EPOCH, "user", "", usize::MAX), "after a restart");
+}
+
+#[test]
+fn files_that_are_too_large_are_rewritten_without_any_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = Store::open(dir.path(), Options { rewrite_floor: u64::MAX, ..rewriting() }).unwrap();
+    for number in 1..=1_500 {
+        store.apply(&appended(number)).unwrap();
+        store.sync().unwrap();
+    }
+    store.close().unwrap();
+    let (mut store, _) = Store::open(dir.path(), rewriting()).unwrap();
+    let first = home::current(dir.path());
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while store.rest() {
+        assert!(Instant::now() < deadline, "the rewrite does not end");
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_ne!(home::current(dir.path()), first);
+    // Once is enough.
+    assert!(!store.rest());
+    assert_eq!(store.reader().registry().unwrap().last_entry, 1_500);
 }
 
 /// The directories of sled in a state directory.
