@@ -35,10 +35,13 @@ pub(crate) mod watch;
 
 use std::process::ExitCode;
 
+use aesync_protocol::request::GetStatus;
+
 use crate::args::{Args, Command};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::Output;
+use crate::text::clean;
 
 /// Runs a command.
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
@@ -83,6 +86,27 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Completions(args) => completions::run(&context, &args),
         Command::Manual(args) => manual::run(&args),
     }
+}
+
+/// Types to filter by. The daemon takes any name, for which nothing may ever come: a misspelt one is found out here.
+fn filter_types(context: &Context, types: Vec<String>) -> Result<Option<Vec<String>>, Failure> {
+    if !types.is_empty() {
+        let status = context.connect()?.call(&GetStatus {})?;
+        if let Some(unknown) = types.iter().find(|name| !status.types.contains_key(*name)) {
+            return Err(Failure::Refused(no_such_type(unknown, status.types.keys().map(String::as_str))));
+        }
+    }
+    Ok(some_types(types))
+}
+
+fn no_such_type<'a>(unknown: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    let near = known.clone().map(|name| (strsim::damerau_levenshtein(unknown, name), name)).min();
+    let hint = match near {
+        Some((distance, name)) if distance <= unknown.len() / 3 => format!("did you mean {}? ", clean(name)),
+        _ => String::new(),
+    };
+    let known: Vec<_> = known.map(clean).collect();
+    format!("the daemon syncs no entity type {:?}; {hint}It syncs: {}", clean(unknown), known.join(", "))
 }
 
 /// Types that were named, or none for all of them.

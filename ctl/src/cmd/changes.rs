@@ -46,12 +46,13 @@ struct Page<'a> {
 }
 
 pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
+    let entity_types = super::filter_types(context, args.types)?;
     let mut client = context.connect()?;
     let mut params = Changed {
         since: args.since,
         log: args.log,
         limit: u32::try_from(PAGE).ok(),
-        entity_types: super::some_types(args.types),
+        entity_types,
         wait_ms: args.follow.then_some(millis(OPEN)),
     };
     let patience = if args.follow { OPEN + context.patience(LOCAL) } else { context.patience(LOCAL) };

@@ -67,7 +67,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let channels = if args.channels.is_empty() { ChannelArg::value_variants() } else { &args.channels };
     let params = Subscribe {
         channels: channels.iter().map(|channel| channel.channel()).collect(),
-        entity_types: super::some_types(args.types),
+        entity_types: super::filter_types(context, args.types)?,
         since: args.since,
         log: args.log,
     };

@@ -51,8 +51,24 @@ fn each_event_is_a_line() {
 }
 
 #[test]
+fn a_filter_by_a_type_that_is_not_there_is_a_mistake() {
+    let daemon = Daemon::with("status", status("synced"));
+    for command in [&["watch", "--type", "interaction"][..], &["changes", "--since", "0", "--type", "interaction"]] {
+        let done = daemon.run(command);
+        assert_eq!(done.code, 1, "{done:?}");
+        assert_eq!(
+            done.stderr,
+            "aectl: the daemon syncs no entity type \"interaction\"; did you mean interactions? It syncs: interactions\n"
+        );
+    }
+}
+
+#[test]
 fn as_json_each_event_is_the_daemons_own_and_channels_and_positions_are_passed_on() {
-    let daemon = Daemon::new(|_, _| {
+    let daemon = Daemon::new(|method, _| {
+        if method == "status" {
+            return Reply::Result(status("synced"));
+        }
         Reply::Stream(
             json!({"log": "l", "seq": 7}),
             vec![json!({"channel": "change", "change": change(8)}), json!({"channel": "weather", "sunny": true})],
@@ -61,10 +77,8 @@ fn as_json_each_event_is_the_daemons_own_and_channels_and_positions_are_passed_o
     let done = daemon.run(&["watch", "change", "--since", "7", "--log", "l", "--type", "interactions", "--json"]);
     let lines: Vec<Value> = done.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     assert_eq!(lines, [json!({"channel": "change", "change": change(8)}), json!({"channel": "weather", "sunny": true})]);
-    assert_eq!(
-        daemon.requests(),
-        [("subscribe".to_owned(), json!({"channels": ["change"], "entityTypes": ["interactions"], "since": 7, "log": "l"}))]
-    );
+    let asked = json!({"channels": ["change"], "entityTypes": ["interactions"], "since": 7, "log": "l"});
+    assert_eq!(daemon.requests().last(), Some(&("subscribe".to_owned(), asked)));
 }
 
 #[test]
