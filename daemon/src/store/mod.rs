@@ -34,6 +34,7 @@ mod patience;
 mod reader;
 mod restore;
 mod rewrite;
+mod scrub;
 mod sizes;
 mod stage;
 mod value;
