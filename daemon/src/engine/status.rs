@@ -61,6 +61,10 @@ impl Troubles {
         self.0.remove(&trouble);
     }
 
+    fn of(&self, trouble: Trouble) -> Option<&LastError> {
+        self.0.get(&trouble)
+    }
+
     fn last(&self) -> Option<LastError> {
         self.0.values().max_by_key(|error| error.at).cloned()
     }
@@ -250,6 +254,9 @@ impl Engine {
     fn attention(&self, now: &Now) -> Vec<Attention> {
         let outbox = &self.ledger.outbox;
         let mut list = Vec::new();
+        if let Some(error) = self.troubles.of(Trouble::Store) {
+            list.push(Attention { code: error.code.clone(), message: error.message.clone(), count: None });
+        }
         let mut say = |code: &str, message: String, count: Option<u64>| {
             list.push(Attention { code: code.to_owned(), message, count });
         };

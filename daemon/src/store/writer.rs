@@ -248,6 +248,12 @@ impl Store {
         format::replace(&self.dir, "clean", b"").map_err(|error| StoreError::io("marking the clean stop", error))
     }
 
+    /// The database as it is, to do it harm.
+    #[cfg(test)]
+    pub(super) fn database_in_use(&self) -> Arc<Database> {
+        self.slot.get().expect("an open database")
+    }
+
     fn take(&mut self, database: &Database, set: &WriteSet) -> Result<(), Fault> {
         let mut group = self.staged.write().unwrap_or_else(PoisonError::into_inner);
         let mut staged = stage(Layered::new(database, &group), set)?;
