@@ -15,9 +15,46 @@ const ROWS: usize = 500;
 const ROUNDS: u32 = 20;
 /// What texts are made of.
 const WORDS: [&str; 40] = [
-    "customer", "asked", "about", "the", "invoice", "of", "last", "month", "and", "would", "like", "to", "be", "called", "back",
-    "on", "Tuesday", "after", "lunch", "renewal", "contract", "was", "sent", "by", "e-mail", "no", "answer", "so", "far", "meeting",
-    "with", "their", "accountant", "planned", "price", "list", "delivery", "delayed", "again", "agreed",
+    "customer",
+    "asked",
+    "about",
+    "the",
+    "invoice",
+    "of",
+    "last",
+    "month",
+    "and",
+    "would",
+    "like",
+    "to",
+    "be",
+    "called",
+    "back",
+    "on",
+    "Tuesday",
+    "after",
+    "lunch",
+    "renewal",
+    "contract",
+    "was",
+    "sent",
+    "by",
+    "e-mail",
+    "no",
+    "answer",
+    "so",
+    "far",
+    "meeting",
+    "with",
+    "their",
+    "accountant",
+    "planned",
+    "price",
+    "list",
+    "delivery",
+    "delayed",
+    "again",
+    "agreed",
 ];
 
 /// A sequence of numbers that is the same in each run.
@@ -31,7 +68,17 @@ impl Dice {
 
     fn uuid(&mut self) -> String {
         let mut digits = || format!("{:04x}", self.below(0x1_0000));
-        format!("{}{}-{}-4{}-8{}-{}{}{}", digits(), digits(), digits(), &digits()[1..], &digits()[1..], digits(), digits(), digits())
+        format!(
+            "{}{}-{}-4{}-8{}-{}{}{}",
+            digits(),
+            digits(),
+            digits(),
+            &digits()[1..],
+            &digits()[1..],
+            digits(),
+            digits(),
+            digits()
+        )
     }
 
     fn text(&mut self, bytes: usize) -> String {
@@ -71,12 +118,12 @@ fn codecs(dictionary: &[u8]) -> Vec<Codec<'_>> {
     let mut open_known = zstd::bulk::Decompressor::with_dictionary(dictionary).unwrap();
     vec![
         ("none", Box::new(<[u8]>::to_vec), Box::new(<[u8]>::to_vec)),
+        ("lz4", Box::new(lz4_flex::compress_prepend_size), Box::new(|bytes| lz4_flex::decompress_size_prepended(bytes).unwrap())),
         (
-            "lz4",
-            Box::new(lz4_flex::compress_prepend_size),
-            Box::new(|bytes| lz4_flex::decompress_size_prepended(bytes).unwrap()),
+            "zstd 1",
+            Box::new(move |bytes| press.compress(bytes).unwrap()),
+            Box::new(move |bytes| open.decompress(bytes, MOST).unwrap()),
         ),
-        ("zstd 1", Box::new(move |bytes| press.compress(bytes).unwrap()), Box::new(move |bytes| open.decompress(bytes, MOST).unwrap())),
         (
             "zstd 1, dictionary",
             Box::new(move |bytes| press_known.compress(bytes).unwrap()),

@@ -190,3 +190,41 @@ fn failure_of(error: &StoreError) -> StoreFailure {
     let full = matches!(error, StoreError::Full { .. } | StoreError::ReadOnly { .. });
     StoreFailure { full, detail: error.to_string() }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use aesync_protocol::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::engine::durable::{EpochId, Row};
+    use crate::engine::view::View as _;
+    use crate::engine::write_set::{Write, WriteSet};
+    use crate::store::Options;
+
+    #[test]
+    fn what_a_reader_finds_damaged_is_mended_though_nobody_writes() {
+        const EPOCH: EpochId = EpochId(1);
+        let dir = tempfile::tempdir().expect("a directory");
+        let now = Timestamp::from_millis(0);
+        let options = Options { cache_bytes: 1 << 20, rewrite_floor: u64::MAX, overlap: Duration::ZERO, now };
+        let (mut store, _) = Store::open(dir.path(), options).expect("the store opens");
+        let record = json!({"id": "a"}).as_object().cloned().expect("an object");
+        let row = Row { record, hash: 1, updated_at: None, deleted_at: None, missing_since: None };
+        let write = Write::Row { epoch: EPOCH, entity_type: "user".into(), id: "a".into(), row: Some(row) };
+        store.apply(&WriteSet { writes: vec![write] }).expect("applied");
+        store.sync().expect("durable");
+        store.settle();
+        store.spoil_row(EPOCH, "user", "a");
+        let reader = store.reader();
+        let (reports, mut told) = mpsc::channel(4);
+        let mut transactor = Transactor::start(store, reports).expect("a thread");
+        reader.row(EPOCH, "user", "a").expect_err("damaged");
+        transactor.stop();
+        let groups: Vec<Report> = std::iter::from_fn(|| told.blocking_recv()).flatten().collect();
+        let [Report::Mended(mended)] = &groups[..] else { panic!("{groups:?}") };
+        assert_eq!((mended.values, &mended.types), (1, &BTreeSet::from(["user".to_owned()])));
+    }
+}

@@ -64,7 +64,8 @@ impl Totals {
 
     /// `replica 2,000 (1 MiB), outbox 3 (2 KiB)`
     fn by_part(&self) -> String {
-        let part = |(part, total): (&StorePart, &Total)| format!("{} {} ({})", part.as_str(), number(total.values), bytes(total.bytes));
+        let part =
+            |(part, total): (&StorePart, &Total)| format!("{} {} ({})", part.as_str(), number(total.values), bytes(total.bytes));
         self.parts.iter().map(part).collect::<Vec<_>>().join(", ")
     }
 }

@@ -81,7 +81,10 @@ fn each_damaged_value_is_named_with_what_becomes_of_it() {
     let counts = values(&slices);
     assert_eq!((counts[&StorePart::Replica], counts[&StorePart::Outbox], counts[&StorePart::Feed]), (3, 2, 1), "{counts:?}");
     assert_eq!(counts[&StorePart::Pieces], 4, "of the large record");
-    assert!(counts[&StorePart::Journal] >= 7 && slices.last().is_some_and(|slice| slice.part == StorePart::Journal), "{counts:?}");
+    assert!(
+        counts[&StorePart::Journal] >= 7 && slices.last().is_some_and(|slice| slice.part == StorePart::Journal),
+        "{counts:?}"
+    );
 
     store.spoil((Tree::Replica, keys::row(EPOCH, "user", "b")));
     store.spoil((Tree::Replica, keys::row(EPOCH, "user", "large")));
