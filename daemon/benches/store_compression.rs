@@ -57,6 +57,9 @@ const WORDS: [&str; 40] = [
     "agreed",
 ];
 
+/// Types of interactions.
+const KINDS: [&str; 3] = ["call", "email", "meeting"];
+
 /// A sequence of numbers that is the same in each run.
 struct Dice(u64);
 
@@ -95,7 +98,7 @@ impl Dice {
 fn row(dice: &mut Dice, bytes: usize) -> Vec<u8> {
     let mut row = json!({
         "id": dice.uuid(),
-        "type": ["call", "email", "meeting"][dice.below(3)],
+        "type": KINDS[dice.below(KINDS.len())],
         "title": dice.text(20),
         "date": format!("2026-01-{:02}T{:02}:00:00.000Z", dice.below(28) + 1, dice.below(24)),
         "is_deleted": 0,

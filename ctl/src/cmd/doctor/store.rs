@@ -117,7 +117,7 @@ mod tests {
         };
         let told = space(&quiet, Timestamp::from_millis(60_000));
         let [Finding { level: Level::Ok, message, .. }] = &told[..] else { panic!("{told:?}") };
-        for part in ["70 MiB", "30 MiB live", "40 MiB dead", "512 KiB", "last flush 1 min ago"] {
+        for part in ["70.0 MiB", "30.0 MiB live", "40.0 MiB dead", "512.0 KiB", "last flush 1 min ago"] {
             assert!(message.contains(part), "{part}: {message}");
         }
         let uneasy = StoreFigures { damaged_bytes: 1, slowest_sync_ms: SLOW_MS + 1, ..quiet };
