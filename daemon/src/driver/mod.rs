@@ -6,6 +6,8 @@ mod credentials;
 mod metrics;
 mod saved;
 mod sign_in;
+#[cfg(test)]
+mod slow_disk;
 mod source;
 mod transactor;
 mod upstream;

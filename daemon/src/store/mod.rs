@@ -51,6 +51,9 @@ pub use sizes::Sizes;
 pub use writer::Store;
 
 #[cfg(test)]
+pub(crate) use disk::gate::hold as hold_disk;
+
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod without;
