@@ -87,7 +87,11 @@ impl Dice {
     fn text(&mut self, bytes: usize) -> String {
         let mut text = String::new();
         while text.len() < bytes {
-            text.push_str(WORDS[self.below(WORDS.len())]);
+            match self.below(4) {
+                // Names and numbers, which no dictionary knows.
+                0 => (0..5).for_each(|_| text.push(char::from(b'a' + u8::try_from(self.below(26)).unwrap()))),
+                _ => text.push_str(WORDS[self.below(WORDS.len())]),
+            }
             text.push(' ');
         }
         text

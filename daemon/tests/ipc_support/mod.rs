@@ -12,6 +12,7 @@ use aesync_protocol::event::{ChangeOp, Notification, Origin, Progress};
 use aesync_protocol::request::OutboxList;
 use aesync_protocol::response::{
     ChangePage, CheckedSlice, Conflicts, Entry, EntryOp, EntryPage, EntryState, ListedRecord, RecordFound, RecordPage, Role,
+    StoreFigures,
 };
 use aesync_protocol::status::{AuthStatus, AuthWord, DaemonStatus, FeedStatus, LinkWord, OutboxStatus, ServerStatus};
 use aesync_protocol::{Change, Error, Event, Record, Status, StatusWord, Timestamp};
