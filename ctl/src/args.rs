@@ -103,6 +103,10 @@ pub(crate) enum Command {
     BugReport(cmd::bug_report::Args),
     /// Show everything at once, live, on the whole terminal
     Top,
+    /// Post desktop notifications when something needs a person, until it is ended
+    Notify,
+    /// Show the indicator as an icon in the tray, until it is ended
+    Indicator,
     /// List who is connected to the daemon
     Clients,
     /// Print the daemon's metrics in Prometheus text format

@@ -5,6 +5,8 @@ pub(crate) mod changes;
 mod clients;
 pub(crate) mod completions;
 pub(crate) mod conflicts;
+#[cfg(target_os = "linux")]
+mod desktop;
 pub(crate) mod doctor;
 mod external;
 pub(crate) mod get;
@@ -67,6 +69,14 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Doctor(args) => doctor::run(&context, &args),
         Command::BugReport(args) => bug_report::run(&context, args),
         Command::Top => top::run(&context),
+        #[cfg(target_os = "linux")]
+        Command::Notify => desktop::notify(&context),
+        #[cfg(target_os = "linux")]
+        Command::Indicator => desktop::indicator(&context),
+        #[cfg(not(target_os = "linux"))]
+        Command::Notify | Command::Indicator => {
+            Err(Failure::Usage("notify and indicator are for desktops on Linux; here try: aectl status --watch".to_owned()))
+        }
         Command::Clients => clients::run(&context),
         Command::Metrics => metrics::run(&context),
         Command::SocketPath => socket_path::run(&context),

@@ -2,6 +2,8 @@
 
 mod bar;
 pub(super) mod report;
+#[cfg(test)]
+pub(super) mod sample;
 mod screen;
 mod watch;
 

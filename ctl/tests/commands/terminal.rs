@@ -50,21 +50,19 @@ impl Terminal {
         self.screen.lock().expect("no panic").screen().contents()
     }
 
-    /// Looks at the screen itself.
-    pub(crate) fn look<T>(&self, look: impl FnOnce(&vt100::Screen) -> T) -> T {
-        look(self.screen.lock().expect("no panic").screen())
-    }
-
-    /// Until the screen is so.
+    /// Until the text on the screen is so.
     #[track_caller]
     pub(crate) fn wait_for(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
+        self.wait_until(what, |screen| is_so(&screen.contents()));
+        self.text()
+    }
+
+    /// Until the screen itself is so.
+    #[track_caller]
+    pub(crate) fn wait_until(&self, what: &str, is_so: impl Fn(&vt100::Screen) -> bool) {
         let start = Instant::now();
-        loop {
-            let text = self.text();
-            if is_so(&text) {
-                return text;
-            }
-            assert!(start.elapsed() < DEADLINE, "{what} did not come; the screen is:\n{text}");
+        while !is_so(self.screen.lock().expect("no panic").screen()) {
+            assert!(start.elapsed() < DEADLINE, "{what} did not come; the screen is:\n{}", self.text());
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -17,6 +17,11 @@ const STEP: usize = 500;
 const STEP_BYTES: usize = 512 * 1024;
 /// The copy's share of the cache, while both are open.
 const COPY_SHARE: u64 = 4;
+/// While writes go on, files may grow by so many times the size that is left alone before they are looked at again: a first sync would
+/// be slowed down by copies that are out of date when they are made.
+const BUSY_GROWTH: u64 = 32;
+/// At rest, once they have grown by one of so many parts.
+const REST_GROWTH: u64 = 16;
 /// Places that may change during a copy; with more of them it is given up, and tried again when the files have grown.
 const CHANGED: usize = 500_000;
 
@@ -94,7 +99,12 @@ impl Rewriter {
 
     /// Makes the next look due sooner: while nothing else goes on, counting costs nobody anything.
     pub(super) fn rest(&mut self) {
-        self.look_at = self.look_at.min(self.looked.saturating_add(self.looked / 16));
+        self.look_at = self.look_at.min(self.looked.saturating_add(self.looked / REST_GROWTH));
+    }
+
+    fn look_later(&mut self, size: u64) {
+        self.looked = size;
+        self.look_at = size.saturating_add(self.floor.saturating_mul(BUSY_GROWTH));
     }
 
     /// Gives a copy up; what there is of it is removed by the next one, or at the next start.
@@ -117,8 +127,7 @@ impl Rewriter {
         if size <= self.look_at.max(self.floor) {
             return Ok(());
         }
-        self.look_at = size.saturating_add(size / 4);
-        self.looked = size;
+        self.look_later(size);
         let (target, stop, from) = (next()?, Arc::new(AtomicBool::new(false)), Arc::clone(database));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new()
@@ -146,8 +155,7 @@ impl Rewriter {
             copy.write(&[((tree, key), value)].into())?;
         }
         copy.sync()?;
-        self.looked = tree_bytes(&path)?;
-        self.look_at = self.looked.saturating_mul(3) / 2;
+        self.look_later(tree_bytes(&path)?);
         Ok(Some((copy, path)))
     }
 }
