@@ -98,7 +98,7 @@ pub(crate) enum Command {
     Ping,
     /// Examine the whole chain from the socket to the server, and say what to do
     #[command(after_help = cmd::doctor::EXAMPLES)]
-    Doctor,
+    Doctor(cmd::doctor::Args),
     /// Write everything that explains a fault into one file, without secrets
     BugReport(cmd::bug_report::Args),
     /// Show everything at once, live, on the whole terminal

@@ -69,7 +69,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Shutdown => shutdown::run(&context),
         Command::Wait(args) => wait::run(&context, &args),
         Command::Ping => ping::run(&context),
-        Command::Doctor => doctor::run(&context),
+        Command::Doctor(args) => doctor::run(&context, &args),
         Command::BugReport(args) => bug_report::run(&context, args),
         Command::Top => top::run(&context),
         #[cfg(target_os = "linux")]

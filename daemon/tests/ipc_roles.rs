@@ -158,6 +158,7 @@ async fn other_users_have_the_roles_that_access_gives_them() {
         (6001, "pull", "permission_denied"),
         (6002, "hello", "operator"),
         (6002, "clients", "permission_denied"),
+        (6002, "store.check", "permission_denied"),
         (6003, "hello", "admin"),
         (6100, "hello", "observer"),
         (6009, "hello", "permission_denied"),

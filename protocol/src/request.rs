@@ -108,6 +108,8 @@ methods! {
     Admin "config.get" ConfigGet => Value,
     Admin "config.reload" ConfigReload => response::Reloaded,
     Admin "clients" Clients => response::ConnectedClients,
+    Operator "store.figures" GetStoreFigures => response::StoreFigures,
+    Admin "store.check" StoreCheck => response::CheckedSlice,
     Observer "metrics" Metrics => response::MetricsText,
     Admin "shutdown" Shutdown => response::Empty,
     Observer "rpc.discover" Discover => Value,
@@ -163,6 +165,8 @@ empty_params! {
     ConfigReload,
     /// Who is connected.
     Clients,
+    /// What the store takes up on disk. (`store.figures` on the wire.)
+    GetStoreFigures,
     /// Prometheus text.
     Metrics,
     /// Stops the daemon cleanly.
@@ -318,6 +322,18 @@ pub struct RecordsList {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u32>,
     /// Only ids after this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+/// One slice of a check of all checksums, while the daemon goes on serving. A slice takes a fraction of a second; the whole check is as many
+/// calls as there are slices, each with `after` from the one before. A damaged value is mended as if it had been met by a read.
+/// (`store.check` on the wire.)
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct StoreCheck {
+    /// `next` of the slice before; without it the check begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }

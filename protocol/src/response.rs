@@ -1,6 +1,7 @@
 //! What the methods answer.
 
 mod clients;
+mod store;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,6 +15,7 @@ use crate::status::Status;
 use crate::time::Timestamp;
 
 pub use clients::{ClientSubscription, ConnectedClient, ConnectedClients};
+pub use store::{CheckedSlice, DamagedValue, Remedy, StoreFigures, StorePart};
 
 /// An answer that says no more than that it was done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

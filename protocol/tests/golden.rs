@@ -49,7 +49,7 @@ fn methods() -> BTreeMap<&'static str, Again> {
     all_methods!(
         Hello Ping GetStatus Wait Subscribe Unsubscribe Push Pull PullPending Sync RecordsGet RecordsList Changed OutboxList OutboxRetry
         OutboxDiscard OutboxEdit ConflictsList ConflictsResolve Reconcile AuthLogin AuthSetToken AuthLogout Pause Resume ConfigGet
-        ConfigReload Clients Metrics Shutdown Discover
+        ConfigReload Clients GetStoreFigures StoreCheck Metrics Shutdown Discover
     )
 }
 

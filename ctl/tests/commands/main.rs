@@ -9,6 +9,7 @@
 )]
 
 mod bulk;
+mod doctor;
 mod failures;
 mod lists;
 mod shells;

@@ -6,6 +6,8 @@ mod credentials;
 mod metrics;
 mod saved;
 mod sign_in;
+#[cfg(test)]
+mod slow_disk;
 mod source;
 mod transactor;
 mod upstream;
@@ -172,7 +174,14 @@ impl Driver {
         let first = Engine::first_status(&effects).ok_or(DriverError::NoStatus)?;
         let (status, statuses) = watch::channel(first);
         let served = Arc::new(RwLock::new(Served { epoch, settings: Arc::clone(engine.settings()) }));
-        let source = Reads { reader, status: statuses.clone(), served: Arc::clone(&served), fanout: fanout.clone() };
+        let served_status = statuses.clone();
+        let source = Reads {
+            reader,
+            figures: store.figures(),
+            status: served_status,
+            served: Arc::clone(&served),
+            fanout: fanout.clone(),
+        };
         let (report_sender, reports) = mpsc::channel(REPORTS);
         let (sessions, session_events) = mpsc::channel(SESSION_EVENTS);
         let (requests, request_events) = mpsc::channel(REST_EVENTS);

@@ -2,16 +2,17 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use aesync_protocol::error::rpc;
 use aesync_protocol::request::OutboxList;
-use aesync_protocol::response::{ChangePage, Conflicts, EntryPage, RecordFound, RecordPage};
-use aesync_protocol::{Error, Status};
+use aesync_protocol::response::{ChangePage, CheckedSlice, Conflicts, EntryPage, RecordFound, RecordPage, StoreFigures};
+use aesync_protocol::{Error, ErrorCode, Status, Timestamp};
 use tokio::sync::watch;
 
 use crate::engine::durable::EpochId;
 use crate::engine::query::Query;
 use crate::engine::settings::Settings;
 use crate::ipc::{Fanout, Source};
-use crate::store::Reader;
+use crate::store::{Figures, Reader};
 
 /// What is served: whose state, by which settings.
 #[derive(Clone, Debug)]
@@ -23,6 +24,7 @@ pub(super) struct Served {
 /// The reading side, shared with every connection.
 pub(super) struct Reads {
     pub(super) reader: Reader,
+    pub(super) figures: Arc<Figures>,
     pub(super) status: watch::Receiver<Arc<Status>>,
     pub(super) served: Arc<RwLock<Served>>,
     pub(super) fanout: Fanout,
@@ -61,7 +63,37 @@ impl Source for Reads {
         self.query(|query| query.entries(filter, limit))
     }
 
+    fn store_figures(&self) -> Result<StoreFigures, Error> {
+        let sizes = self.reader.sizes().map_err(|error| {
+            Error::new(ErrorCode::StorageFailed, format!("listing the store's files: {error}"))
+                .hint("look at the state directory")
+        })?;
+        Ok(StoreFigures {
+            database_bytes: sizes.sled,
+            live_bytes: Some(self.figures.live_bytes()).filter(|bytes| *bytes > 0),
+            journal_bytes: sizes.journal,
+            journal_live_bytes: self.figures.journal_live_bytes(),
+            damaged_bytes: sizes.damaged,
+            syncs: self.figures.syncs(),
+            last_sync_at: Some(self.figures.last_sync()).filter(|at| *at > 0).map(from_seconds),
+            slowest_sync_ms: u64::try_from(self.figures.slowest_sync().as_millis()).unwrap_or(u64::MAX),
+            rewriting: self.figures.is_rewriting(),
+        })
+    }
+
+    fn check_store(&self, after: Option<&str>) -> Result<CheckedSlice, Error> {
+        let slice = self.reader.check(after).map_err(|error| Error::new(ErrorCode::StorageFailed, error.to_string()))?;
+        slice.ok_or_else(|| {
+            let message = "invalid params: after is not what the slice before said; leave it out to begin anew";
+            Error::protocol(rpc::INVALID_PARAMS, message)
+        })
+    }
+
     fn conflicts(&self) -> Result<Conflicts, Error> {
         self.query(|query| query.conflicts())
     }
+}
+
+fn from_seconds(since_1970: u64) -> Timestamp {
+    Timestamp::from_millis(i64::try_from(since_1970).unwrap_or(i64::MAX).saturating_mul(1_000))
 }

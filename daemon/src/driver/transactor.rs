@@ -35,33 +35,51 @@ pub(super) enum Report {
     Mended(Mended),
 }
 
+/// What the thread is to do.
+enum Job {
+    /// Run a transaction.
+    Run(Box<Txn>, Arc<Settings>),
+    /// Mend what a reader came upon.
+    Mend,
+    /// Close the store.
+    Stop,
+}
+
 /// The thread.
 #[derive(Debug)]
 pub(super) struct Transactor {
-    queue: Option<sync_mpsc::SyncSender<(Box<Txn>, Arc<Settings>)>>,
+    queue: Option<sync_mpsc::SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Transactor {
     /// Starts it. Reports come in the order of the transactions.
     pub(super) fn start(store: Store, reports: mpsc::Sender<Vec<Report>>) -> std::io::Result<Self> {
-        let (queue, transactions) = sync_mpsc::sync_channel(QUEUE);
-        let thread =
-            std::thread::Builder::new().name("aesync-store".to_owned()).spawn(move || work(store, &transactions, &reports))?;
+        let (queue, jobs) = sync_mpsc::sync_channel(QUEUE);
+        let wake = queue.clone();
+        // In a full queue there are transactions, and it is mended before they are run.
+        store.when_damaged(move || drop(wake.try_send(Job::Mend)));
+        let thread = std::thread::Builder::new().name("aesync-store".to_owned()).spawn(move || work(store, &jobs, &reports))?;
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
     /// Queues a transaction; gives it back when there is no room, or no thread any more.
     pub(super) fn submit(&self, txn: Box<Txn>, settings: Arc<Settings>) -> Result<(), Box<Txn>> {
         let Some(queue) = &self.queue else { return Err(txn) };
-        queue.try_send((txn, settings)).map_err(|error| match error {
-            sync_mpsc::TrySendError::Full((txn, _)) | sync_mpsc::TrySendError::Disconnected((txn, _)) => txn,
-        })
+        match queue.try_send(Job::Run(txn, settings)) {
+            Err(sync_mpsc::TrySendError::Full(Job::Run(txn, _)) | sync_mpsc::TrySendError::Disconnected(Job::Run(txn, _))) => {
+                Err(txn)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Finishes what is queued, closes the store and ends the thread. Blocks.
     pub(super) fn stop(&mut self) {
-        self.queue = None;
+        if let Some(queue) = self.queue.take() {
+            // Without a thread that takes it there is nothing to stop.
+            let _ = queue.send(Job::Stop);
+        }
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -70,12 +88,15 @@ impl Transactor {
     }
 }
 
-fn work(mut store: Store, transactions: &sync_mpsc::Receiver<(Box<Txn>, Arc<Settings>)>, reports: &mpsc::Sender<Vec<Report>>) {
+fn work(mut store: Store, jobs: &sync_mpsc::Receiver<Job>, reports: &mpsc::Sender<Vec<Report>>) {
     let view = store.view();
     let mut quiet = Some(QUIET);
+    let mut mends = false;
     loop {
-        let first = match wait(transactions, quiet) {
-            Ok(first) => first,
+        let first = match if std::mem::take(&mut mends) { Ok(Job::Mend) } else { wait(jobs, quiet) } {
+            Ok(Job::Run(txn, settings)) => Some((txn, settings)),
+            Ok(Job::Mend) => None,
+            Ok(Job::Stop) => break,
             Err(RecvTimeoutError::Timeout) => {
                 quiet = store.rest().then_some(POLL);
                 continue;
@@ -83,12 +104,27 @@ fn work(mut store: Store, transactions: &sync_mpsc::Receiver<(Box<Txn>, Arc<Sett
             Err(RecvTimeoutError::Disconnected) => break,
         };
         quiet = Some(QUIET);
-        let next = std::iter::once(first).chain(std::iter::from_fn(|| transactions.try_recv().ok()));
-        if reports.blocking_send(commit(&mut store, &view, next)).is_err() {
+        let mut stops = false;
+        let more = std::iter::from_fn(|| match jobs.try_recv().ok()? {
+            Job::Run(txn, settings) => Some((txn, settings)),
+            Job::Mend => {
+                mends = true;
+                None
+            }
+            Job::Stop => {
+                stops = true;
+                None
+            }
+        });
+        let done = commit(&mut store, &view, first.into_iter().chain(more));
+        if !done.is_empty() && reports.blocking_send(done).is_err() {
             break;
         }
         // Nobody waits for it.
         store.settle();
+        if stops {
+            break;
+        }
     }
     if let Err(error) = store.close() {
         tracing::warn!(%error, "closing the store");
@@ -153,4 +189,42 @@ fn commit(store: &mut Store, view: &Reader, transactions: impl Iterator<Item = (
 fn failure_of(error: &StoreError) -> StoreFailure {
     let full = matches!(error, StoreError::Full { .. } | StoreError::ReadOnly { .. });
     StoreFailure { full, detail: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use aesync_protocol::Timestamp;
+    use serde_json::json;
+
+    use super::*;
+    use crate::engine::durable::{EpochId, Row};
+    use crate::engine::view::View as _;
+    use crate::engine::write_set::{Write, WriteSet};
+    use crate::store::Options;
+
+    #[test]
+    fn what_a_reader_finds_damaged_is_mended_though_nobody_writes() {
+        const EPOCH: EpochId = EpochId(1);
+        let dir = tempfile::tempdir().expect("a directory");
+        let now = Timestamp::from_millis(0);
+        let options = Options { cache_bytes: 1 << 20, rewrite_floor: u64::MAX, overlap: Duration::ZERO, now };
+        let (mut store, _) = Store::open(dir.path(), options).expect("the store opens");
+        let record = json!({"id": "a"}).as_object().cloned().expect("an object");
+        let row = Row { record, hash: 1, updated_at: None, deleted_at: None, missing_since: None };
+        let write = Write::Row { epoch: EPOCH, entity_type: "user".into(), id: "a".into(), row: Some(row) };
+        store.apply(&WriteSet { writes: vec![write] }).expect("applied");
+        store.sync().expect("durable");
+        store.settle();
+        store.spoil_row(EPOCH, "user", "a");
+        let reader = store.reader();
+        let (reports, mut told) = mpsc::channel(4);
+        let mut transactor = Transactor::start(store, reports).expect("a thread");
+        reader.row(EPOCH, "user", "a").expect_err("damaged");
+        transactor.stop();
+        let groups: Vec<Report> = std::iter::from_fn(|| told.blocking_recv()).flatten().collect();
+        let [Report::Mended(mended)] = &groups[..] else { panic!("{groups:?}") };
+        assert_eq!((mended.values, &mended.types), (1, &BTreeSet::from(["user".to_owned()])));
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aesync_protocol::ErrorCode;
 use aesync_protocol::status::{
     Attention, AuthStatus, DaemonStatus, FeedStatus, LastError, OfflineReason, ServerStatus, Transport, TypeStatus,
 };
@@ -59,6 +60,10 @@ impl Troubles {
     /// It works again.
     pub fn clear(&mut self, trouble: Trouble) {
         self.0.remove(&trouble);
+    }
+
+    fn of(&self, trouble: Trouble) -> Option<&LastError> {
+        self.0.get(&trouble)
     }
 
     fn last(&self) -> Option<LastError> {
@@ -250,6 +255,14 @@ impl Engine {
     fn attention(&self, now: &Now) -> Vec<Attention> {
         let outbox = &self.ledger.outbox;
         let mut list = Vec::new();
+        if let Some(error) = self.troubles.of(Trouble::Store) {
+            // In these messages a colon stands before what to do.
+            let why = error.message.replace(": ", ", ");
+            let then =
+                if error.code == ErrorCode::StorageFull.as_str() { "make room, or the disk writable" } else { "check the disk" };
+            let message = format!("nothing can be stored ({why}): {then}; the daemon goes on by itself");
+            list.push(Attention { code: error.code.clone(), message, count: None });
+        }
         let mut say = |code: &str, message: String, count: Option<u64>| {
             list.push(Attention { code: code.to_owned(), message, count });
         };

@@ -240,7 +240,8 @@ impl Engine {
     /// A transaction could not be carried out: nothing of it was written, and nothing that depends on it is claimed (rule R45).
     pub(super) fn on_txn_failed(&mut self, now: &Now, txn: Txn, failure: &StoreFailure, out: &mut Vec<Effect>) {
         let code = if failure.full { ErrorCode::StorageFull } else { ErrorCode::StorageFailed };
-        let hint = if failure.full { "free some disk space; the daemon goes on by itself" } else { "see the daemon's log" };
+        let hint =
+            if failure.full { "make room, or the disk writable; the daemon goes on by itself" } else { "see the daemon's log" };
         let error = Error::new(code, failure.detail.clone()).hint(hint);
         self.troubles.set(now, Trouble::Store, code.as_str(), failure.detail.clone());
         out.push(Effect::Log(LogLevel::Error, failure.detail.clone()));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use aesync_protocol::codec::{self, Id, write_error, write_event, write_result};
 use aesync_protocol::error::ErrorCode;
-use aesync_protocol::request::{Hello, OutboxList, RecordsList, Subscribe};
+use aesync_protocol::request::{Hello, OutboxList, RecordsList, StoreCheck, Subscribe};
 use aesync_protocol::response::{self, Empty, Pong, ServerName};
 use aesync_protocol::{Channel, Error, Event, OPENRPC, PROTOCOL, Request, Status};
 use futures_util::FutureExt as _;
@@ -32,7 +32,7 @@ const CALL: Duration = Duration::from_secs(25 * 60 * 60);
 const MAX_FILTER: usize = 256;
 
 /// What this daemon can do beyond the core of version 1.
-const CAPABILITIES: &[&str] = &["clients"];
+const CAPABILITIES: &[&str] = &["clients", "store"];
 
 /// What all connections share.
 pub(super) struct Server {
@@ -131,6 +131,10 @@ impl Caller {
             Request::OutboxList(filter) => {
                 let limit = page_size(filter.limit)?;
                 reads::answer(server, id, move |source| source.entries(&OutboxList { limit: None, ..filter }, limit)).boxed()
+            }
+            Request::GetStoreFigures(_) => reads::answer(server, id, |source| source.store_figures()).boxed(),
+            Request::StoreCheck(StoreCheck { after }) => {
+                reads::answer(server, id, move |source| source.check_store(after.as_deref())).boxed()
             }
             Request::ConflictsList(_) => reads::answer(server, id, |source| source.conflicts()).boxed(),
             other => self.call_driver(other, id)?,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use aesync_protocol::request::OutboxList;
-use aesync_protocol::response::{ChangePage, Conflicts, EntryPage, RecordFound, RecordPage, Role};
+use aesync_protocol::response::{ChangePage, CheckedSlice, Conflicts, EntryPage, RecordFound, RecordPage, Role, StoreFigures};
 use aesync_protocol::{Error, Request, Status};
 use serde_json::value::RawValue;
 use tokio::sync::{oneshot, watch};
@@ -42,6 +42,18 @@ pub trait Source: Send + Sync + 'static {
     /// # Errors
     /// What the store may run into.
     fn entries(&self, filter: &OutboxList, limit: usize) -> Result<EntryPage, Error>;
+
+    /// What the store takes up.
+    ///
+    /// # Errors
+    /// `storage_failed` when its files can't be listed.
+    fn store_figures(&self) -> Result<StoreFigures, Error>;
+
+    /// A slice of a check of all checksums, which begins where the slice before said.
+    ///
+    /// # Errors
+    /// `-32602` when `after` is no place where one ends, and what the store may run into.
+    fn check_store(&self, after: Option<&str>) -> Result<CheckedSlice, Error>;
 
     /// The changes that the server overruled, oldest first.
     ///

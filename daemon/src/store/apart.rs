@@ -11,12 +11,15 @@
 //!
 //! A number is used once: it begins with the dice of the open, so that a mark whose pieces were lost never names another value's.
 
+use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A value of more bytes than this stands apart.
 pub(super) const INLINE: usize = 1_000;
 /// Bytes of a piece at most: seventeen of them, the most that a leaf holds before it is split, are less than 64 KB.
 const PIECE: usize = 3_000;
+/// Pieces that are removed in one step.
+const STEP: usize = 1_000;
 /// What a mark begins with. Values begin with their version, which is a small number.
 const MARK: u8 = 0xA7;
 /// A whole mark, in bytes.
@@ -103,9 +106,28 @@ impl Apart {
         Ok(Some(sled::IVec::from(value)).filter(|value| u32::try_from(value.len()) == Ok(mark.length)))
     }
 
-    /// Removes a value whose mark is gone.
+    /// Removes a value whose mark is gone: the pieces that are there, whatever length a damaged mark tells.
     pub(super) fn remove(&self, mark: Mark) -> sled::Result<()> {
-        mark.piece_keys().try_for_each(|key| self.tree.remove(key).map(drop))
+        loop {
+            let step: Vec<_> = self.tree.scan_prefix(mark.number.to_be_bytes()).keys().take(STEP).collect::<sled::Result<_>>()?;
+            if step.is_empty() {
+                return Ok(());
+            }
+            for key in step {
+                self.tree.remove(key)?;
+            }
+        }
+    }
+
+    /// All pieces, in order, as long as `each` wants more.
+    pub(super) fn scan(&self, from: Bound<&[u8]>, each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> sled::Result<()> {
+        for pair in self.tree.range::<&[u8], _>((from, Bound::Unbounded)) {
+            let (key, piece) = pair?;
+            if !each(&key, &piece) {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

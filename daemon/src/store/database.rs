@@ -165,6 +165,11 @@ impl Database {
         })
     }
 
+    /// The pieces of values that stand apart, in order, as long as `each` wants more.
+    pub(super) fn scan_pieces(&self, from: Bound<&[u8]>, each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Fault> {
+        fenced(|| self.apart.scan(from, each))
+    }
+
     /// The last key that begins with `prefix`.
     pub(super) fn last(&self, tree: Tree, prefix: &[u8]) -> Result<Option<sled::IVec>, Fault> {
         fenced(|| self.tree(tree).scan_prefix(prefix).keys().next_back().transpose())

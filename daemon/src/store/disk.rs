@@ -59,6 +59,8 @@ impl Output {
 
     /// Makes the content durable, and the length that it needs.
     pub(super) fn sync(&self) -> io::Result<()> {
+        #[cfg(test)]
+        gate::pass(&self.path);
         self.file.sync_data()?;
         record!(recorder::Op::Sync(self.path.clone()));
         Ok(())
@@ -101,5 +103,7 @@ pub(super) fn database_synced(_dir: &Path) {
     record!(recorder::Op::Database(recorder::Image::of(_dir)));
 }
 
+#[cfg(test)]
+pub(super) mod gate;
 #[cfg(test)]
 pub(super) mod recorder;

@@ -98,7 +98,7 @@ pub enum StoreError {
         source: Source,
     },
     /// Any other failure of the disk.
-    #[error("{doing}: {source}")]
+    #[error("{doing}: {source}; check the disk, the daemon tries again by itself")]
     Io {
         /// What was being tried.
         doing: &'static str,

@@ -138,6 +138,33 @@ pub(super) fn parse_typed(key: &[u8]) -> Option<(EpochId, bool, &str)> {
     Some((EpochId(u32::from_be_bytes(*epoch)), is_row, std::str::from_utf8(entity_type).ok()?))
 }
 
+/// What stands under a key, for people.
+pub(super) fn describe(tree: Tree, key: &[u8]) -> String {
+    let named = match tree {
+        Tree::Replica => parse_typed(key).map(|(epoch, is_row, entity_type)| {
+            let prefix = if is_row { rows(epoch, entity_type) } else { overlays(epoch, entity_type) };
+            let id = String::from_utf8_lossy(key.strip_prefix(prefix.as_slice()).unwrap_or_default()).into_owned();
+            if is_row { format!("{entity_type} {id}") } else { format!("the local changes of {entity_type} {id}") }
+        }),
+        Tree::Outbox => match key.split_at_checked(4).and_then(|(_, rest)| rest.split_first()) {
+            Some((b'e', _)) => last_number(key).map(|number| format!("outbox entry {number}")),
+            Some((b's', _)) => last_number(key).map(|number| format!("outbox entry {number} in the index by state")),
+            Some((b'a', id)) => Some(format!("the answer to request {:?}", String::from_utf8_lossy(id))),
+            _ => None,
+        },
+        Tree::Feed => last_number(key).map(|seq| format!("change {seq}")),
+        Tree::Meta => match key {
+            FORMAT => Some("the format".to_owned()),
+            NUMBER => Some("the number of the last write set".to_owned()),
+            REGISTRY => Some("the registry".to_owned()),
+            [b'l', ..] => Some("the counts of an epoch".to_owned()),
+            [b'c', rest @ ..] => rest.get(4..).map(|name| format!("the cursor of {}", String::from_utf8_lossy(name))),
+            _ => None,
+        },
+    };
+    named.unwrap_or_else(|| key.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 /// The text that follows `prefix` in a key.
 pub(super) fn text_after<'a>(key: &'a [u8], prefix: &[u8]) -> Option<&'a str> {
     std::str::from_utf8(key.strip_prefix(prefix)?).ok()

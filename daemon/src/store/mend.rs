@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::check::{put, read};
 use super::database::{Database, Fault, Place, Tree, Writes};
@@ -14,19 +14,39 @@ use crate::engine::durable::{EpochId, Ledger};
 const PLACES: usize = 1_000;
 
 /// Damaged places that readers came upon.
-#[derive(Debug, Default)]
-pub(super) struct Found(Mutex<BTreeSet<Place>>);
+#[derive(Default)]
+pub(super) struct Found {
+    places: Mutex<BTreeSet<Place>>,
+    /// Calls the writer.
+    wake: OnceLock<Wake>,
+}
+
+/// Calls the writer, which may be waiting for something to do. It must not block.
+pub(super) type Wake = Box<dyn Fn() + Send + Sync>;
 
 impl Found {
+    /// Leaves a place to the writer.
     pub(super) fn note(&self, place: Place) {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if places.len() < PLACES {
-            places.insert(place);
+        // Nothing but these can be mended while the store serves.
+        if !matches!(place.0, Tree::Replica | Tree::Outbox) {
+            return;
+        }
+        let is_first = {
+            let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+            places.len() < PLACES && places.insert(place) && places.len() == 1
+        };
+        if is_first && let Some(wake) = self.wake.get() {
+            wake();
         }
     }
 
+    /// How the writer is called; the first way stays.
+    pub(super) fn call(&self, wake: Wake) {
+        let _ = self.wake.set(wake);
+    }
+
     pub(super) fn take(&self) -> BTreeSet<Place> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.places.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -54,14 +74,15 @@ pub(super) fn mend(
     for place in places {
         let (tree, key) = &place;
         let Some(bytes) = database.get(*tree, key)? else { continue };
-        if value::is_whole(key, &bytes) {
+        if value::whole(key, &bytes).is_ok() {
             continue;
         }
         if *tree == Tree::Outbox {
             from_journal.insert(place);
             continue;
         }
-        let Some((epoch, is_row, entity_type)) = keys::parse_typed(key) else { continue };
+        // Of the feed and the bookkeeping nothing can be taken out alone: the next start repairs them.
+        let Some((epoch, is_row, entity_type)) = keys::parse_typed(key).filter(|_| *tree == Tree::Replica) else { continue };
         if is_row {
             let ledger_key = keys::ledger(epoch);
             let mut ledger: Ledger = match writes.get(&(Tree::Meta, ledger_key.clone())) {

@@ -34,6 +34,7 @@ mod patience;
 mod reader;
 mod restore;
 mod rewrite;
+mod scrub;
 mod sizes;
 mod stage;
 mod value;
@@ -48,6 +49,9 @@ pub use open::Options;
 pub use reader::Reader;
 pub use sizes::Sizes;
 pub use writer::Store;
+
+#[cfg(test)]
+pub(crate) use disk::gate::hold as hold_disk;
 
 #[cfg(test)]
 mod tests;

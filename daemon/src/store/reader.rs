@@ -7,18 +7,23 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::database::{Database, Tree, Writes};
+use super::journal::Seen;
 use super::layered::Layered;
 use super::mend::Found;
+use super::scrub;
 use super::sizes::Sizes;
 use super::value::Damage;
 use super::{keys, value};
 use crate::engine::durable::{Cursor, Entry, EpochId, Ledger, Overlay, Registry, Row, StoredAnswer};
 use crate::engine::view::{Read, ReadError, View};
 use aesync_protocol::Change;
-use aesync_protocol::response::EntryState;
+use aesync_protocol::response::{CheckedSlice, EntryState};
 
 /// What a page's vector starts with at most, whatever limit is asked for.
 const FIRST_CAPACITY: usize = 256;
+
+/// Why nothing can be read for the moment.
+const CLOSED: &str = "the store is closed after a write that failed; it is opened again with the next one";
 
 /// What readers see.
 #[derive(Clone)]
@@ -34,13 +39,15 @@ pub(super) struct Slot {
     shown: RwLock<Shown>,
     /// Damaged values that reads came upon.
     pub(super) damaged: Found,
+    /// Up to where the journal must read.
+    pub(super) journal: Seen,
 }
 
 impl Slot {
     /// A slot that shows `database`.
     pub(super) fn new(database: Database) -> Arc<Self> {
         let shown = Shown { database: Some(Arc::new(database)), over: Arc::default() };
-        Arc::new(Self { shown: RwLock::new(shown), damaged: Found::default() })
+        Arc::new(Self { shown: RwLock::new(shown), damaged: Found::default(), journal: Seen::default() })
     }
 
     /// What is seen now, for one call.
@@ -102,6 +109,18 @@ impl Reader {
         Sizes::of(&self.dir)
     }
 
+    /// Checks the checksums of one slice of the store, which begins where the slice before said: [`CheckedSlice::next`]. It takes some
+    /// 50 ms, and neither the writer nor other readers wait for it. Damaged values are left to [`Store::mend`](super::Store::mend).
+    ///
+    /// # Errors
+    /// When the disk does not let it read; `None` when `after` is no position.
+    pub fn check(&self, after: Option<&str>) -> Read<Option<CheckedSlice>> {
+        let what = "a slice of the store to be checked";
+        let Some(position) = after.map_or(Some(scrub::Position::START), scrub::Position::parse) else { return Ok(None) };
+        let Some(database) = self.slot.get() else { return Err(failed(&what)(CLOSED)) };
+        scrub::check(&self.slot, &database, &self.dir.join("journal"), position).map(Some).map_err(failed(&what))
+    }
+
     fn value<T>(&self, tree: Tree, key: &[u8], what: &dyn fmt::Display, decode: Decode<'_, T>) -> Read<Option<T>> {
         let bytes = self.layered(what, |layered| layered.get(tree, key))?.map_err(failed(what))?;
         match bytes.map(|bytes| decode(key, &bytes)).transpose() {
@@ -161,8 +180,7 @@ impl Reader {
     fn layered<T>(&self, what: &dyn fmt::Display, read: impl FnOnce(Layered<'_>) -> T) -> Read<T> {
         let shown = self.slot.shown();
         let Some(database) = shown.database else {
-            let detail = "the store is closed after a write that failed; it is opened again with the next one";
-            return Err(failed(what)(detail));
+            return Err(failed(what)(CLOSED));
         };
         Ok(match &self.staged {
             Some(staged) => read(Layered::new(&database, &staged.read().unwrap_or_else(PoisonError::into_inner))),

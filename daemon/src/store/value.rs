@@ -81,9 +81,9 @@ pub(super) fn decode_row(key: &[u8], bytes: &[u8]) -> Result<Row, Damage> {
     Ok(Row { record, hash: u128::from_be_bytes(*hash), updated_at, deleted_at, missing_since })
 }
 
-/// Whether the bytes are what was stored under `key`.
-pub(super) fn is_whole(key: &[u8], bytes: &[u8]) -> bool {
-    open(key, bytes).is_ok()
+/// Whether the bytes are what was stored under `key`; their content is not read.
+pub(super) fn whole(key: &[u8], bytes: &[u8]) -> Result<(), Damage> {
+    open(key, bytes).map(drop)
 }
 
 /// Whether the base row that was stored under `key` is whole, and is no tombstone.

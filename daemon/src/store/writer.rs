@@ -78,10 +78,12 @@ impl fmt::Debug for Store {
 impl Store {
     pub(super) fn new(dir: &Path, options: Options, lock: DirLock, opened: Opened) -> Self {
         let Opened { database, journal } = opened;
+        let slot = Slot::new(database);
+        slot.journal.reaches(journal.committed().end);
         Self {
             dir: dir.to_path_buf(),
             cache_bytes: options.cache_bytes,
-            slot: Slot::new(database),
+            slot,
             number: journal.committed().number,
             journal,
             staged: Staged::default(),
@@ -111,6 +113,12 @@ impl Store {
     #[must_use]
     pub fn figures(&self) -> Arc<Figures> {
         Arc::clone(&self.figures)
+    }
+
+    /// Lets `wake` be called when a read comes upon a damaged value, so that [`mend`](Self::mend) need not wait for the next change. It is
+    /// called on the reader's thread and must not block.
+    pub fn when_damaged(&self, wake: impl Fn() + Send + Sync + 'static) {
+        self.slot.damaged.call(Box::new(wake));
     }
 
     /// Opens the database again when a write had failed. Call it before the view is read for a new group: what failed half-way shows
@@ -181,6 +189,7 @@ impl Store {
             drop(database);
             return Err(self.fail("making changes durable", Fault::Io(error)));
         }
+        self.slot.journal.reaches(self.journal.committed().end);
         self.figures.synced(start.elapsed());
         let group = Arc::new(group);
         self.slot.lay_over(Arc::clone(&group));
@@ -239,6 +248,12 @@ impl Store {
         format::replace(&self.dir, "clean", b"").map_err(|error| StoreError::io("marking the clean stop", error))
     }
 
+    /// The database as it is, to do it harm.
+    #[cfg(test)]
+    pub(super) fn database_in_use(&self) -> Arc<Database> {
+        self.slot.get().expect("an open database")
+    }
+
     fn take(&mut self, database: &Database, set: &WriteSet) -> Result<(), Fault> {
         let mut group = self.staged.write().unwrap_or_else(PoisonError::into_inner);
         let mut staged = stage(Layered::new(database, &group), set)?;
@@ -258,9 +273,11 @@ impl Store {
         }
         if self.journal.wants_checkpoint() {
             self.checkpoint(database)?;
+            self.slot.journal.moves();
             if let Err(fault) = self.journal.compact(database) {
                 tracing::warn!(error = %fault, "compacting the outbox journal failed; it goes on growing for now");
             }
+            self.slot.journal.moved(self.journal.committed().end);
         }
         Ok(())
     }
@@ -353,7 +370,11 @@ impl Store {
         restore::catch_up(&path, self.journal.committed(), database)?;
         if self.journal.is_suspect() {
             database.sync()?;
-            self.journal = Journal::rewrite(&path, database, self.journal.committed().number)?;
+            self.slot.journal.moves();
+            let rewritten =
+                Journal::rewrite(&path, database, self.journal.committed().number).map(|journal| self.journal = journal);
+            self.slot.journal.moved(self.journal.committed().end);
+            rewritten?;
         }
         Ok(())
     }

@@ -207,6 +207,26 @@ async fn whoever_administers_it_signs_in_pauses_reloads_looks_around_and_stops_i
     assert_eq!((&clients[1]["subscription"]["channels"], &clients[1]["subscription"]["behind"]), (&json!(["change"]), &json!(0)));
     assert_eq!(other.ok("unsubscribe", json!({})).await, json!({}));
 
+    let figures = wire.ok("store.figures", json!({})).await;
+    assert!(figures["databaseBytes"].as_u64() > Some(0) && figures["journalBytes"].as_u64() > Some(0), "{figures}");
+    assert!(is_timestamp(&figures["lastSyncAt"]), "{figures}");
+    assert_eq!((&figures["damagedBytes"], &figures["rewriting"]), (&json!(0), &json!(false)));
+    let mut parts = Vec::new();
+    let mut params = json!({});
+    loop {
+        let slice = wire.ok("store.check", params).await;
+        assert_eq!(slice["damaged"], json!([]), "{slice}");
+        parts.push((slice["part"].clone(), slice["values"].as_u64() > Some(0)));
+        let Some(next) = slice.get("next") else { break };
+        params = json!({"after": next});
+    }
+    parts.dedup();
+    for part in ["meta", "journal"] {
+        assert!(parts.contains(&(json!(part), true)), "{part}: {parts:?}");
+    }
+    assert_eq!(parts.last(), Some(&(json!("journal"), true)));
+    assert_eq!(wire.err("store.check", json!({"after": "nowhere"})).await.code, -32602);
+
     assert_eq!(wire.ok("shutdown", json!({})).await, json!({}));
     assert_eq!(wire.line().await, None, "a stop closes the connections");
     daemon.stopped().await;

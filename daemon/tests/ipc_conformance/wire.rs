@@ -141,5 +141,5 @@ macro_rules! by_name {
 by_name!(
     Hello Ping GetStatus Wait Subscribe Unsubscribe Push Pull PullPending Sync RecordsGet RecordsList Changed OutboxList OutboxRetry
     OutboxDiscard OutboxEdit ConflictsList ConflictsResolve Reconcile AuthLogin AuthSetToken AuthLogout Pause Resume ConfigGet
-    ConfigReload Clients Metrics Shutdown Discover
+    ConfigReload Clients GetStoreFigures StoreCheck Metrics Shutdown Discover
 );

@@ -11,7 +11,8 @@ use aesync_protocol::error::ErrorCode;
 use aesync_protocol::event::{ChangeOp, Notification, Origin, Progress};
 use aesync_protocol::request::OutboxList;
 use aesync_protocol::response::{
-    ChangePage, Conflicts, Entry, EntryOp, EntryPage, EntryState, ListedRecord, RecordFound, RecordPage, Role,
+    ChangePage, CheckedSlice, Conflicts, Entry, EntryOp, EntryPage, EntryState, ListedRecord, RecordFound, RecordPage, Role,
+    StoreFigures,
 };
 use aesync_protocol::status::{AuthStatus, AuthWord, DaemonStatus, FeedStatus, LinkWord, OutboxStatus, ServerStatus};
 use aesync_protocol::{Change, Error, Event, Record, Status, StatusWord, Timestamp};
@@ -229,6 +230,14 @@ impl Source for FakeDaemon {
         let entries = self.entries.lock().unwrap();
         let wanted = entries.iter().filter(|entry| filter.after.is_none_or(|after| entry.entry > after));
         Ok(EntryPage { entries: wanted.take(limit).cloned().collect(), next: None })
+    }
+
+    fn store_figures(&self) -> Result<StoreFigures, Error> {
+        Err(Error::new(ErrorCode::StorageFailed, "there is no store"))
+    }
+
+    fn check_store(&self, _after: Option<&str>) -> Result<CheckedSlice, Error> {
+        Err(Error::new(ErrorCode::StorageFailed, "there is no store"))
     }
 
     fn conflicts(&self) -> Result<Conflicts, Error> {

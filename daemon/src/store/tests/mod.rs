@@ -13,6 +13,9 @@ mod opening;
 mod power;
 mod rewrite;
 mod sample;
+#[cfg(unix)]
+mod scrub;
+mod spoil;
 
 use std::path::Path;
 use std::time::Duration;
