@@ -47,6 +47,20 @@ fn until_ended(start: impl FnOnce(mpsc::SyncSender<End>) -> Result<(), Failure>)
     }
 }
 
+/// Ends the program with the session's bus, without which nobody sees anything of it.
+fn end_with_bus(end: mpsc::SyncSender<End>) -> Result<(), Failure> {
+    const NEXT: &str = "start it within a desktop session";
+    let connection =
+        zbus::blocking::Connection::session().map_err(|error| bus("connecting to the session's bus", error, NEXT))?;
+    std::thread::spawn(move || {
+        // Nothing is sent here; the messages end when the connection does.
+        zbus::blocking::MessageIterator::from(connection).take_while(Result::is_ok).for_each(drop);
+        // Nobody may be left to hear it.
+        let _ = end.send(Err(bus("staying on the session's bus", "it has ended", NEXT)));
+    });
+    Ok(())
+}
+
 /// The session bus, or what lives there, did not do it.
 fn bus(tried: &str, error: impl std::fmt::Display, next: &'static str) -> Failure {
     Failure::File { tried: tried.to_owned(), source: io::Error::other(error.to_string()), next }

@@ -10,6 +10,17 @@ use zbus::blocking::{Connection, connection};
 /// Longer than anything here takes; a test that needs it has failed.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// As a session's bus has it, but for the services that this machine would start by themselves.
+const CONFIGURATION: &str = r#"<busconfig>
+<type>session</type>
+<listen>unix:path=DIR/bus</listen>
+<policy context="default">
+<allow send_destination="*" eavesdrop="true"/>
+<allow eavesdrop="true"/>
+<allow own="*"/>
+</policy>
+</busconfig>"#;
+
 pub(crate) struct Bus {
     child: Child,
     pub(crate) address: String,
@@ -20,9 +31,11 @@ impl Bus {
     /// Starts one; `None` where there is no dbus-daemon, which is a failure where the environment says `CI=true`.
     pub(crate) fn start() -> Option<Self> {
         let dir = tempfile::tempdir().expect("a directory");
+        let configuration = dir.path().join("bus.conf");
+        std::fs::write(&configuration, CONFIGURATION.replace("DIR", &dir.path().display().to_string())).expect("written");
         let started = Command::new("dbus-daemon")
-            .args(["--session", "--nofork", "--nopidfile", "--print-address=1"])
-            .arg(format!("--address=unix:dir={}", dir.path().display()))
+            .args(["--nofork", "--nopidfile", "--print-address=1"])
+            .arg(format!("--config-file={}", configuration.display()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             // It complains of what it may not do as an ordinary process.
@@ -53,11 +66,18 @@ impl Bus {
     }
 }
 
-impl Drop for Bus {
-    fn drop(&mut self) {
+impl Bus {
+    /// The session is over.
+    pub(crate) fn end(&mut self) {
         // It may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

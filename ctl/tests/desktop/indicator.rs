@@ -137,3 +137,14 @@ fn the_icon_follows_the_daemon_and_its_menu_asks_it() {
     item.click("Quit");
     assert_eq!(aectl.code(), Some(0));
 }
+
+#[test]
+fn it_ends_with_the_session() {
+    let Some(mut bus) = Bus::start() else { return };
+    let (_watcher, items) = watch(&bus);
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut aectl = bus.aectl(&dir.path().join("s"), "indicator");
+    wait_for("the icon", || items.lock().expect("no panic").first().cloned());
+    bus.end();
+    assert_eq!(aectl.code(), Some(1));
+}

@@ -38,8 +38,11 @@ pub(super) fn start(path: PathBuf, patience: Duration, mut seen: impl FnMut(Seen
                     }
                 }
             }
-            pause = if answered { PAUSES.0 } else { (pause * 2).min(PAUSES.1) };
+            if answered {
+                pause = PAUSES.0;
+            }
             std::thread::sleep(pause);
+            pause = (pause * 2).min(PAUSES.1);
         }
     });
 }

@@ -14,7 +14,7 @@ use ksni::{Icon, MenuItem, ToolTip, Tray};
 
 use super::follow::{self, Seen};
 use super::tray::{Action, Face, Line};
-use super::{End, bus, icon, until_ended};
+use super::{End, bus, end_with_bus, icon, until_ended};
 use crate::context::{BULK, Context, LOCAL};
 use crate::exit::Failure;
 use crate::output::now;
@@ -27,6 +27,7 @@ pub(crate) fn run(context: &Context) -> Result<ExitCode, Failure> {
     let path = context.socket_path()?;
     let (patience, timeout) = (context.patience(LOCAL), context.timeout);
     until_ended(|end| {
+        end_with_bus(end.clone())?;
         let clicks = carry_out(path.clone(), timeout, end);
         let face = Face::of(&Seen::Lost("connecting".to_owned()), now());
         // A panel that is not there yet, or starts anew, is waited for.

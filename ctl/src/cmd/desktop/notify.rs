@@ -8,7 +8,7 @@ use notify_rust::{Notification, NotificationHandle, Urgency, error::Error};
 
 use super::follow::{self, Seen};
 use super::notices::{Notices, Step, Topic};
-use super::{bus, until_ended};
+use super::{bus, end_with_bus, until_ended};
 use crate::context::{Context, LOCAL};
 use crate::exit::Failure;
 
@@ -20,7 +20,8 @@ pub(crate) fn run(context: &Context) -> Result<ExitCode, Failure> {
     notify_rust::get_server_information().map_err(|error| {
         bus("asking for the desktop's notification service", error, "start aectl notify within a desktop session")
     })?;
-    until_ended(|_end| {
+    until_ended(|end| {
+        end_with_bus(end)?;
         let (mut notices, mut desktop) = (Notices::default(), Desktop::default());
         follow::start(path, patience, move |seen| {
             // While nobody answers, what was posted stays true as far as anybody knows.
@@ -49,7 +50,10 @@ impl Desktop {
                 Err(error) => {
                     notices.failed(topic);
                     // It goes on: the service may be about to start anew.
-                    let _ = writeln!(std::io::stderr(), "aectl: posting a notification failed: {error}; it is tried again");
+                    let _ = writeln!(
+                        std::io::stderr(),
+                        "aectl: posting a notification failed: {error}; it is tried again when the status changes"
+                    );
                 }
             },
             Step::Close(topic) => {
