@@ -17,15 +17,18 @@ pub(crate) struct Table {
     rows: Vec<Vec<String>>,
     indent: usize,
     headless: bool,
+    yielding: Option<usize>,
 }
 
 const GAP: usize = 2;
 /// A last column narrower than this is not worth cutting for.
-const NARROWEST: usize = 12;
+const NARROWEST: usize = 10;
+/// What is left of a column that yields: the first part of a UUID, and an ellipsis.
+const YIELDED: usize = 9;
 
 impl Table {
     pub(crate) fn new(heads: &[(&'static str, Align)]) -> Self {
-        Self { heads: heads.to_vec(), rows: Vec::new(), indent: 0, headless: false }
+        Self { heads: heads.to_vec(), rows: Vec::new(), indent: 0, headless: false, yielding: None }
     }
 
     pub(crate) fn indented(mut self, indent: usize) -> Self {
@@ -36,6 +39,12 @@ impl Table {
     /// Rows that continue an earlier table.
     pub(crate) fn continued(mut self, continued: bool) -> Self {
         self.headless = continued;
+        self
+    }
+
+    /// A column that is cut, too, where cutting the last one is not enough: one that nobody has to copy.
+    pub(crate) fn yielding(mut self, column: usize) -> Self {
+        self.yielding = Some(column);
         self
     }
 
@@ -53,8 +62,13 @@ impl Table {
             (0..self.heads.len()).filter(|column| self.rows.iter().any(|row| !cell(row, *column).is_empty())).collect();
         let mut widths: Vec<usize> = used.iter().map(|column| self.width_of(*column)).collect();
         if let (Some(total), Some((last, others))) = (view.width, widths.split_last_mut()) {
-            let before = self.indent + others.iter().map(|width| width + GAP).sum::<usize>();
-            *last = (*last).min(total.saturating_sub(before).max(NARROWEST));
+            let before = |others: &[usize]| self.indent + others.iter().map(|width| width + GAP).sum::<usize>();
+            let yielding = used.iter().position(|column| Some(*column) == self.yielding);
+            let missing = (before(others) + (*last).min(NARROWEST)).saturating_sub(total);
+            if let Some(width) = yielding.and_then(|place| others.get_mut(place)) {
+                *width = (*width).min(width.saturating_sub(missing).max(YIELDED));
+            }
+            *last = (*last).min(total.saturating_sub(before(others)).max(NARROWEST));
         }
         let heads: Vec<String> = self.heads.iter().map(|(head, _)| (*head).to_owned()).collect();
         let mut text = if self.headless { String::new() } else { self.line(&heads, &used, &widths, |line| view.paint.dim(line)) };
@@ -113,6 +127,15 @@ mod tests {
             table().text(&view(None)),
             "TYPE      COUNT  TEXT\nend_user      7  a long text that goes on\n漢字      1,204  x\n"
         );
+    }
+
+    #[test]
+    fn where_that_is_not_enough_another_column_yields() {
+        let mut table = Table::new(&[("N", Align::Right), ("ID", Align::Left), ("TEXT", Align::Left)]).yielding(1);
+        table.row(vec!["1".into(), "0af0c1d2-aaaa-4bbb".into(), "a long text".into()]);
+        assert_eq!(table.text(&view(Some(33))), "N  ID                  TEXT\n1  0af0c1d2-aaaa-4bbb  a long te…\n");
+        assert_eq!(table.text(&view(Some(28))), "N  ID             TEXT\n1  0af0c1d2-aaa…  a long te…\n");
+        assert_eq!(table.text(&view(Some(10))), "N  ID         TEXT\n1  0af0c1d2…  a long te…\n");
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod bulk;
 mod doctor;
 mod failures;
 mod lists;
+mod screens;
 mod shells;
 mod sign_in;
 mod status;

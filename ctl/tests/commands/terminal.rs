@@ -14,6 +14,8 @@ pub(crate) struct Terminal {
     keys: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
     screen: Arc<Mutex<vt100::Parser>>,
+    /// Reads until nobody can write any more.
+    reader: std::thread::JoinHandle<()>,
 }
 
 impl Terminal {
@@ -24,14 +26,16 @@ impl Terminal {
         let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, cols, 0)));
         let mut output = pair.master.try_clone_reader().expect("its output");
         let shown = Arc::clone(&screen);
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             let mut bytes = [0; 4096];
             while let Ok(count @ 1..) = output.read(&mut bytes) {
                 shown.lock().expect("no panic").process(&bytes[..count]);
             }
         });
         let keys = pair.master.take_writer().expect("its input");
-        Self { master: pair.master, keys, child, screen }
+        // Else this process could still write to it, and there would be no end.
+        drop(pair.slave);
+        Self { master: pair.master, keys, child, screen, reader }
     }
 
     /// Types.
@@ -63,6 +67,21 @@ impl Terminal {
         let start = Instant::now();
         while !is_so(self.screen.lock().expect("no panic").screen()) {
             assert!(start.elapsed() < DEADLINE, "{what} did not come; the screen is:\n{}", self.text());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Looks at the screen itself.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&vt100::Screen) -> T) -> T {
+        look(self.screen.lock().expect("no panic").screen())
+    }
+
+    /// Until all that the program wrote has come; it must have ended.
+    #[track_caller]
+    pub(crate) fn settled(&self) {
+        let start = Instant::now();
+        while !self.reader.is_finished() {
+            assert!(start.elapsed() < DEADLINE, "the end of the output did not come; the screen is:\n{}", self.text());
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -106,6 +106,8 @@ fn rows(entries: &[&RawValue], continued: bool, view: &View) -> Result<String, F
         ("QUEUED", Align::Left),
         ("LAST ERROR", Align::Left),
     ])
+    // It is the number that the other commands take.
+    .yielding(4)
     .continued(continued);
     for json in entries {
         table.row(row(&parse(OutboxList::NAME, json)?, view));
