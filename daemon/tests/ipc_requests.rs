@@ -33,7 +33,7 @@ async fn hello_tells_the_versions_the_role_and_the_feed() {
     let hello = client.call("hello", json!({"client": {"name": "t", "version": "1"}, "protocol": 1})).await;
     assert_eq!(
         hello,
-        json!({"server": {"name": "aesyncd", "version": "1.2.3"}, "protocol": 1, "protocols": [1], "capabilities": ["clients"],
+        json!({"server": {"name": "aesyncd", "version": "1.2.3"}, "protocol": 1, "protocols": [1], "capabilities": ["clients", "store"],
                "role": "admin", "instance": "default", "log": "log"})
     );
     let error = client.fail("hello", json!({"client": {"name": "t", "version": "1"}, "protocol": 2})).await;

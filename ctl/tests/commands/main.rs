@@ -8,6 +8,7 @@
     reason = "a test may fail, and says what it left out"
 )]
 
+mod bars;
 mod bulk;
 mod doctor;
 mod failures;

@@ -47,13 +47,26 @@ fn daemon() -> Daemon {
 }
 
 fn top(daemon: &Daemon, rows: u16, cols: u16) -> Terminal {
+    Terminal::start(command(daemon), rows, cols)
+}
+
+fn command(daemon: &Daemon) -> CommandBuilder {
     let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_aectl"));
     command.arg("--socket");
     command.arg(&daemon.path);
     command.arg("top");
     command.env("TERM", "xterm-256color");
     command.env_remove("NO_COLOR");
-    Terminal::start(command, rows, cols)
+    command
+}
+
+/// How many cells of the screen are in a colour.
+fn coloured(terminal: &Terminal) -> usize {
+    terminal.look(|screen| {
+        let (rows, columns) = screen.size();
+        let cells = (0..rows).flat_map(|row| (0..columns).filter_map(move |column| screen.cell(row, column)));
+        cells.filter(|cell| cell.fgcolor() != vt100::Color::Default || cell.bgcolor() != vt100::Color::Default).count()
+    })
 }
 
 /// The ordinary screen is back, with its cursor, and nothing of `top` on it. The program has ended, but what it wrote last may still be on
@@ -99,6 +112,36 @@ fn it_follows_the_size_of_the_terminal() {
     terminal.wait_for("a small size", |text| text.lines().count() == 10 && text.contains("Pending"));
     terminal.keys("q");
     assert!(terminal.end().success());
+}
+
+#[test]
+fn a_terminal_of_three_cells_is_survived() {
+    let daemon = daemon();
+    let mut terminal = top(&daemon, 24, 80);
+    terminal.wait_for("the outbox", |text| text.contains("0af1"));
+    terminal.resize(1, 3);
+    terminal.keys("s");
+    terminal.wait_for("the sync", |_| daemon.requests().into_iter().any(|(asked, _)| asked == "sync"));
+    terminal.resize(24, 80);
+    terminal.wait_for("the outbox again", |text| text.contains("0af1") && text.contains("q quit"));
+    terminal.keys("q");
+    assert!(terminal.end().success());
+}
+
+#[test]
+fn there_is_colour_unless_the_environment_forbids_it() {
+    for (forbidden, is_so) in [(false, true), (true, false)] {
+        let daemon = daemon();
+        let mut command = command(&daemon);
+        if forbidden {
+            command.env("NO_COLOR", "1");
+        }
+        let mut terminal = Terminal::start(command, 24, 80);
+        terminal.wait_for("the outbox", |text| text.contains("0af1") && text.contains("q quit"));
+        assert_eq!(coloured(&terminal) > 0, is_so, "NO_COLOR {forbidden}");
+        terminal.keys("q");
+        assert!(terminal.end().success());
+    }
 }
 
 #[test]
