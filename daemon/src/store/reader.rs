@@ -182,10 +182,10 @@ impl Reader {
         let Some(database) = shown.database else {
             return Err(failed(what)(CLOSED));
         };
-        Ok(match &self.staged {
-            Some(staged) => read(Layered::new(&database, &staged.read().unwrap_or_else(PoisonError::into_inner))),
-            None => read(Layered::new(&database, &shown.over)),
-        })
+        let staged = self.staged.as_ref().map(|staged| staged.read().unwrap_or_else(PoisonError::into_inner));
+        // The writer settles before it applies, so that there is never something in both.
+        let over = staged.as_deref().filter(|staged| !staged.is_empty()).unwrap_or(&shown.over);
+        Ok(read(Layered::new(&database, over)))
     }
 }
 

@@ -119,12 +119,17 @@ proptest! {
         let mut model = Model::default();
         let (mut store, findings) = open(dir.path());
         prop_assert_eq!(findings, vec![]);
-        for set in &sets {
+        for (n, set) in sets.iter().enumerate() {
             store.apply(set).expect("applied");
             model.apply(set);
             assert_equal(&store.view(), &model);
+            if n % 3 == 2 {
+                store.sync().expect("synced");
+                assert_equal(&store.view(), &model);
+            }
         }
         store.sync().expect("synced");
+        assert_equal(&store.view(), &model);
         assert_equal(&store.reader(), &model);
         store.close().expect("closed");
         assert_index_is_exact(dir.path(), &model);
