@@ -22,12 +22,10 @@ fn table(connected: ConnectedClients, view: &View) -> String {
         ("PID", Align::Right),
         ("ROLE", Align::Left),
         ("CONNECTED", Align::Left),
-        ("REQUESTS", Align::Right),
-        ("IN FLIGHT", Align::Right),
-        ("BEHIND", Align::Right),
-        ("STALLED", Align::Left),
+        ("BEHIND", Align::Left),
         ("SUBSCRIBED TO", Align::Left),
-    ]);
+    ])
+    .yielding(1);
     for client in &connected.clients {
         table.row(row(client, view));
     }
@@ -35,7 +33,6 @@ fn table(connected: ConnectedClients, view: &View) -> String {
 }
 
 fn row(client: &ConnectedClient, view: &View) -> Vec<String> {
-    let behind = client.subscription.as_ref().and_then(|subscription| subscription.behind);
     vec![
         client.connection.to_string(),
         client.client.as_ref().map(|name| clean(&format!("{} {}", name.name, name.version)).into_owned()).unwrap_or_default(),
@@ -43,10 +40,7 @@ fn row(client: &ConnectedClient, view: &View) -> Vec<String> {
         client.pid.map(|pid| pid.to_string()).unwrap_or_default(),
         client.role.to_string(),
         ago(view.now, client.connected_at),
-        number(client.requests),
-        some(client.in_flight),
-        behind.map(number).unwrap_or_default(),
-        client.stalled_since.map(|since| span(view.now.millis_since(since))).unwrap_or_default(),
+        behind(client, view),
         client.subscription.as_ref().map(subscribed).unwrap_or_default(),
     ]
 }
@@ -60,8 +54,11 @@ fn subscribed(subscription: &ClientSubscription) -> String {
     }
 }
 
-fn some(count: u64) -> String {
-    if count == 0 { String::new() } else { number(count) }
+/// `2, stalled 5 s`
+fn behind(client: &ConnectedClient, view: &View) -> String {
+    let behind = client.subscription.as_ref().and_then(|subscription| subscription.behind).map(number);
+    let stalled = client.stalled_since.map(|since| format!("stalled {}", span(view.now.millis_since(since))));
+    behind.into_iter().chain(stalled).collect::<Vec<_>>().join(", ")
 }
 
 /// The user's name, or the number where there is none.

@@ -51,7 +51,8 @@ pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         }
         let seq = *first_seq.get_or_insert(page.seq);
         left = left.saturating_sub(page.records.len() as u64);
-        if left == 0 || page.records.is_empty() || page.next.is_none() {
+        // A position that is not further on would give the same page for ever.
+        if left == 0 || page.records.is_empty() || page.next <= params.after {
             if context.json {
                 document.end(&[("next", page.next.map(Into::into)), ("seq", Some(seq.into()))])?;
             }

@@ -196,8 +196,7 @@ fn who_is_connected_is_a_table_and_the_document_itself() {
     let text = daemon.run(&["clients"]).ok();
     let lines: Vec<Vec<&str>> =
         text.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
-    let heads =
-        ["NO", "CLIENT", "USER", "PID", "ROLE", "CONNECTED", "REQUESTS", "IN FLIGHT", "BEHIND", "STALLED", "SUBSCRIBED TO"];
+    let heads = ["NO", "CLIENT", "USER", "PID", "ROLE", "CONNECTED", "BEHIND", "SUBSCRIBED TO"];
     assert_eq!(lines[0], heads, "{text}");
     let first = &lines[1];
     assert_eq!(
@@ -205,7 +204,8 @@ fn who_is_connected_is_a_table_and_the_document_itself() {
         ("3", "no\\u{1b}tes 1.2", "root", "4711", "operator"),
         "{text}"
     );
-    assert_eq!((first[6], first[7], first[8], first[10]), ("1,200", "1", "2", "status, change (end_user)"), "{text}");
+    assert!(first[6].starts_with("2, stalled "), "{text}");
+    assert_eq!(first[7], "status, change (end_user)", "{text}");
     assert_eq!((lines[2][0], lines[2][1], lines[2][2]), ("9", "4000000000", "admin"), "{text}");
     assert_eq!(daemon.run(&["clients", "--json"]).json(), result);
 }

@@ -85,7 +85,8 @@ pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         }
         continued = true;
         left = left.saturating_sub(page.entries.len() as u64);
-        if left == 0 || page.entries.is_empty() || page.next.is_none() {
+        // A position that is not further on would give the same page for ever.
+        if left == 0 || page.entries.is_empty() || page.next <= params.after {
             if context.json {
                 document.end(&[("next", page.next.map(Into::into))])?;
             }

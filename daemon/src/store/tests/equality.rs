@@ -7,9 +7,9 @@ use proptest::prelude::*;
 
 use super::super::database::{Database, Tree};
 use super::super::keys::{self, STATES};
-use super::model::Model;
 use super::{open, sample};
 use crate::engine::durable::{EpochId, Registry};
+use crate::engine::memory::Memory;
 use crate::engine::view::View;
 use crate::engine::write_set::{Write, WriteSet};
 
@@ -91,7 +91,7 @@ pub(super) fn assert_equal(one: &impl View, two: &impl View) {
 }
 
 /// The index has each entry under its state and nowhere else: reads would pass over a place that is out of date.
-fn assert_index_is_exact(dir: &Path, model: &Model) {
+fn assert_index_is_exact(dir: &Path, model: &Memory) {
     let database = Database::open(&dir.join("sled"), 1 << 20).expect("sled opens");
     for epoch in EPOCHS {
         for state in STATES {
@@ -116,7 +116,7 @@ proptest! {
     #[test]
     fn the_store_reads_as_the_model_does_at_once_and_after_it_was_opened_again(sets in prop::collection::vec(any_set(), 1..12)) {
         let dir = tempfile::tempdir().expect("a directory");
-        let mut model = Model::default();
+        let mut model = Memory::default();
         let (mut store, findings) = open(dir.path());
         prop_assert_eq!(findings, vec![]);
         for (n, set) in sets.iter().enumerate() {

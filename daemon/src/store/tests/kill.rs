@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::child::{EPOCH, Role, appended, spawn, spawn_to_die};
-use super::model::Model;
 use super::{open, sample, trials};
+use crate::engine::memory::Memory;
 use crate::engine::view::View;
 use crate::store::FindingCode;
 use crate::store::keys::STATES;
@@ -69,7 +69,7 @@ pub(super) fn assert_whole(dir: &Path, durable: u64) {
     let reader = store.reader();
     let last = reader.registry().unwrap().last_entry;
     assert!(last >= durable, "{durable} was durable, the store ends at {last}");
-    let mut model = Model::default();
+    let mut model = Memory::default();
     for number in 1..=last {
         model.apply(&appended(number));
     }

@@ -8,7 +8,6 @@ mod equality;
 mod full;
 mod journal;
 mod kill;
-mod model;
 mod opening;
 mod power;
 mod rewrite;

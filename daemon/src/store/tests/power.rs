@@ -9,9 +9,9 @@ use super::super::disk::recorder::{self, Image, Op, after_power_cut, mixed};
 use super::super::without::{self, Rule};
 use super::child::{self, EPOCH, Role, appended};
 use super::dice::Dice;
-use super::model::Model;
 use super::{open, options, sample};
 use crate::engine::durable::{Cursor, Ledger};
+use crate::engine::memory::Memory;
 use crate::engine::view::View;
 use crate::store::keys::STATES;
 use crate::store::{FindingCode, Store};
@@ -79,8 +79,8 @@ fn cut(run: &Run, count: usize, dice: &mut Dice) -> tempfile::TempDir {
     left
 }
 
-fn model(last: u64) -> Model {
-    let mut model = Model::default();
+fn model(last: u64) -> Memory {
+    let mut model = Memory::default();
     for number in 1..=last {
         model.apply(&appended(number));
     }

@@ -9,8 +9,8 @@ use super::child::{EPOCH, Role, appended, rewriting};
 use super::damage::{copy, filled};
 use super::dice::Dice;
 use super::kill::{append_until_killed, append_until_step, assert_whole};
-use super::model::Model;
 use super::{open, trials};
+use crate::engine::memory::Memory;
 use crate::engine::view::View;
 use crate::store::{Options, Store};
 
@@ -20,7 +20,7 @@ fn files_that_grew_are_rewritten_while_all_goes_on_and_the_old_ones_go() {
     let (mut store, _) = Store::open(dir.path(), rewriting()).unwrap();
     let first = home::current(dir.path());
     let reader = store.reader();
-    let mut model = Model::default();
+    let mut model = Memory::default();
     let mut number = 0;
     while home::current(dir.path()) == first {
         number += 1;
