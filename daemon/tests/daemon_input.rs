@@ -105,7 +105,7 @@ async fn a_server_that_is_no_socket_io_server_is_named_as_such() {
         })
         .await;
         let code = status.last_error.as_ref().map(|error| error.code.as_str());
-        assert!(matches!(code, Some("no_websocket" | "unreachable")), "{status:#?}");
+        assert!(matches!(code, Some("no_websocket" | "offline")), "{status:#?}");
         push(&daemon, "end_user", json!({"email": "kept@example.com"}), PushWait::Queued).await;
         daemon.stop().await;
     }
@@ -127,7 +127,7 @@ async fn an_address_that_is_none_stops_the_start_and_says_which_key() {
 async fn an_address_where_nobody_listens_is_retried() {
     let mut scene = Scene::hurried();
     let gone = scene.kill_server();
-    let (daemon, status) = unreachable(&scene, "unreachable").await;
+    let (daemon, status) = unreachable(&scene, "offline").await;
     let message = status.last_error.expect("an error").message;
     assert!(message.contains("server.url"), "{message}");
     scene.revive(gone);

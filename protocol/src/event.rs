@@ -88,6 +88,16 @@ pub enum Event {
         /// How many.
         dropped: u64,
     },
+    /// The changes that would follow can't be given any more, as with the error `gone`. It is the last event: the daemon closes the connection.
+    Gone {
+        /// `trimmed`, or `log_changed`.
+        reason: String,
+        /// The feed as it is now.
+        log: String,
+        /// Its oldest change.
+        #[serde(rename = "firstSeq")]
+        first_seq: u64,
+    },
 }
 
 /// A server notification (rule R34: a hint, which says that a pull may be worth while).

@@ -16,6 +16,7 @@ pub mod endpoint;
 pub mod entity;
 pub mod error;
 pub mod event;
+mod params;
 pub mod request;
 pub mod response;
 #[cfg(feature = "schema")]

@@ -7,6 +7,7 @@ use serde_json::{Value, value::RawValue};
 use crate::entity::{Changes, Record};
 use crate::error::{Error, rpc};
 use crate::event::Channel;
+use crate::params;
 use crate::response::{self, Role};
 use crate::status;
 
@@ -44,7 +45,7 @@ macro_rules! methods {
             /// `-32601` for a name that is no method; `-32602`, which names the field, for params that don't fit it.
             pub fn parse(method: &str, params: Option<&RawValue>) -> Result<Self, Error> {
                 match method {
-                    $($name => parse_params::<$params>(params).map(Self::$params),)*
+                    $($name => crate::params::parse::<$params>(params).map(Self::$params),)*
                     _ => Err(unknown_method(method)),
                 }
             }
@@ -115,17 +116,6 @@ methods! {
     Observer "rpc.discover" Discover => Value,
 }
 
-fn parse_params<P: DeserializeOwned>(params: Option<&RawValue>) -> Result<P, Error> {
-    let text = match params.map(RawValue::get) {
-        None | Some("null") => "{}",
-        Some(text) => text,
-    };
-    if !text.starts_with('{') {
-        return Err(Error::protocol(rpc::INVALID_PARAMS, "params must be an object: parameters are named, not positional"));
-    }
-    serde_json::from_str(text).map_err(|error| Error::protocol(rpc::INVALID_PARAMS, format!("invalid params: {error}")))
-}
-
 fn unknown_method(method: &str) -> Error {
     let shown: String = method.chars().take(64).collect();
     Error::protocol(rpc::METHOD_NOT_FOUND, format!("there is no method {shown:?}; rpc.discover lists those that there are"))
@@ -181,6 +171,7 @@ empty_params! {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Hello {
     /// Who calls.
+    #[serde(deserialize_with = "params::object")]
     pub client: ClientName,
     /// The version that the client speaks.
     pub protocol: u32,

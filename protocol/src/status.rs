@@ -125,7 +125,7 @@ pub struct Status {
     pub retry_at: Option<Timestamp>,
     /// True once the first sync of every configured type is done.
     pub has_synced: bool,
-    /// When the indicator last showed `synced`.
+    /// When the indicator last showed `synced`; before it does after a restart, when the last type of all was pulled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_synced_at: Option<Timestamp>,
     /// The last position of the change feed.
@@ -273,7 +273,7 @@ pub struct Attention {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct LastError {
-    /// A stable snake_case code.
+    /// A code of errors such as `offline`, or one for the websocket alone: `untrusted_certificate`, `no_websocket` or `refused`.
     pub code: String,
     /// One sentence.
     pub message: String,

@@ -108,6 +108,13 @@ fn params_are_read_by_the_method_and_null_is_the_same_as_none() {
 }
 
 #[test]
+fn an_array_of_what_a_request_holds_is_none() {
+    let Ok(Incoming::Batch(calls)) = parse(r#"[["2.0",1,"ping"]]"#) else { panic!("a batch of one") };
+    let [Err(refused)] = calls.as_slice() else { panic!("{calls:?}") };
+    assert_eq!((refused.error.code, refused.id.as_json()), (rpc::INVALID_REQUEST, "null"));
+}
+
+#[test]
 fn what_is_no_request_is_refused_with_the_right_code_and_id() {
     for (line, code, id) in [
         ("nonsense", rpc::PARSE_ERROR, "null"),

@@ -107,6 +107,7 @@ pub(super) fn without_time(event: &Event, view: &View) -> (&'static str, String)
         Event::Progress(progress) => ("progress", progress_text(progress)),
         Event::Checkpoint { seq } => ("checkpoint", format!("the position is now {seq}")),
         Event::Lagged { dropped } => ("lagged", format!("{} events were missed", number(*dropped))),
+        Event::Gone { reason, .. } => ("gone", format!("changes can't be followed from here any more ({})", clean(reason))),
     }
 }
 

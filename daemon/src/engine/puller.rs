@@ -334,10 +334,10 @@ impl PullRun {
         }
     }
 
-    /// Rows received so far, over all requests.
+    /// Rows of a type received so far, over all requests.
     #[must_use]
-    pub fn received(&self) -> u64 {
-        self.pulled.values().map(|pulled| pulled.received).sum()
+    pub fn received(&self, entity_type: &str) -> u64 {
+        self.pulled.get(entity_type).map_or(0, |pulled| pulled.received)
     }
 
     /// Counts what a stored page changed.

@@ -64,13 +64,7 @@ impl Engine {
             run.count(&entity_type, &rows);
             if run.told_at.is_none_or(|at| now.mono >= at + TELL_EVERY) {
                 run.told_at = Some(now.mono);
-                let progress = Progress {
-                    op: op_of(&run.purpose).to_owned(),
-                    entity_type: Some(entity_type.clone()),
-                    done: run.received(),
-                    total: None,
-                };
-                out.push(Effect::Publish(Box::new(Event::Progress(progress))));
+                out.push(progress(&run, &entity_type, false));
             }
             self.transact(now, Step::Rows { entity_type, rows }, out);
         } else {
@@ -81,6 +75,10 @@ impl Engine {
 
     pub(super) fn on_pull_done(&mut self, now: &Now, mut run: Box<PullRun>, sync_timestamp: Timestamp, out: &mut Vec<Effect>) {
         self.on_served(now);
+        if run.told_at.is_some() {
+            // Whoever shows how far it has come learns that this was all.
+            out.extend(run.types.iter().filter(|name| run.received(name) > 0).map(|name| progress(&run, name, true)));
+        }
         let tallies = run.done(sync_timestamp);
         self.lane = Lane::Finishing(run);
         // The pages are written in their order, and this after them.
@@ -161,6 +159,13 @@ impl Engine {
         let accept = run.purpose == Purpose::Reconcile { accept: true };
         self.transact(now, Step::Settle { entity_type, missing, listed, newest_id, accept }, out);
     }
+}
+
+/// How many rows of a type have come; all there are, when `ended`.
+fn progress(run: &PullRun, entity_type: &str, ended: bool) -> Effect {
+    let done = run.received(entity_type);
+    let (op, total) = (op_of(&run.purpose).to_owned(), ended.then_some(done));
+    Effect::Publish(Box::new(Event::Progress(Progress { op, entity_type: Some(entity_type.to_owned()), done, total })))
 }
 
 fn op_of(purpose: &Purpose) -> &'static str {

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use aesync_protocol::event::Progress;
+
 use super::Now;
 use super::backoff::Backoff;
 use super::durable::Entry;
@@ -24,6 +26,8 @@ pub struct Pusher {
     retry_at: Option<Duration>,
     backoff: Backoff,
     halted: Option<String>,
+    /// Entries that the server took since there was last nothing to send.
+    done: u64,
 }
 
 /// What a batch's failure does to the next ones.
@@ -91,10 +95,22 @@ impl Pusher {
         self.exhausted = !found && scanned_to.is_none();
     }
 
+    /// How far the outbox has been sent, while `waiting` entries are still to be.
+    #[must_use]
+    pub fn progress(&self, waiting: u64) -> Progress {
+        Progress { op: "push".to_owned(), entity_type: None, done: self.done, total: Some(self.done.saturating_add(waiting)) }
+    }
+
+    /// There is nothing to send any more: what comes next is counted from 0.
+    pub const fn drained(&mut self) {
+        self.done = 0;
+    }
+
     /// The server took a batch.
     pub fn succeeded(&mut self, settings: &Settings, numbers: &[u64]) {
         self.retry_at = None;
         self.backoff.reset();
+        self.done = self.done.saturating_add(numbers.len() as u64);
         for number in numbers {
             self.resting.remove(number);
         }

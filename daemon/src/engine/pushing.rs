@@ -1,7 +1,7 @@
 //! Pushes: from the look for a batch to what is known of it afterwards.
 
 use aesync_protocol::Record;
-use aesync_protocol::event::{Event, Progress};
+use aesync_protocol::event::Event;
 use aesync_protocol::response::EntryError;
 
 use super::calls::Job;
@@ -92,9 +92,8 @@ impl Engine {
             }
         }
         let request = self.next_request();
-        let waiting = self.ledger.outbox.pending + batch.len() as u64;
-        let progress = Progress { op: "push".to_owned(), entity_type: None, done: 0, total: Some(waiting) };
-        out.push(Effect::Publish(Box::new(Event::Progress(progress))));
+        let waiting = self.ledger.outbox.pending.saturating_add(batch.len() as u64);
+        out.push(Effect::Publish(Box::new(Event::Progress(self.pusher.progress(waiting)))));
         self.lane = Lane::Pushing { request, batch };
         out.push(Effect::Send(request, Request::Push { changes }));
     }

@@ -86,7 +86,7 @@ impl Engine {
             SessionEndKind::Untrusted => "untrusted_certificate",
             SessionEndKind::NoWebsocket => "no_websocket",
             SessionEndKind::Refused => "refused",
-            SessionEndKind::Unreachable | SessionEndKind::Lost | SessionEndKind::Closed => "unreachable",
+            SessionEndKind::Unreachable | SessionEndKind::Lost | SessionEndKind::Closed => ErrorCode::Offline.as_str(),
         };
         self.troubles.set(now, Trouble::Link, code, end.detail.clone());
         out.push(Effect::Log(LogLevel::Warn, format!("the connection to the server is down: {}", end.detail)));
@@ -206,8 +206,8 @@ impl Engine {
         self.auth.login_failed(&self.settings, now, failure);
         let (code, detail) = match failure {
             LoginFailure::NoCredentials => return,
-            LoginFailure::Refused(detail) => ("auth_required", detail),
-            LoginFailure::Passing(detail) => ("unreachable", detail),
+            LoginFailure::Refused(detail) => (ErrorCode::AuthRequired.as_str(), detail),
+            LoginFailure::Passing(detail) => (ErrorCode::Offline.as_str(), detail),
         };
         self.troubles.set(now, Trouble::Auth, code, detail.clone());
         out.push(Effect::Log(LogLevel::Warn, format!("signing in failed: {detail}")));
@@ -220,7 +220,7 @@ impl Engine {
             return;
         }
         self.auth.reject();
-        self.troubles.set(now, Trouble::Auth, "auth_required", "the server does not accept the token");
+        self.troubles.set(now, Trouble::Auth, ErrorCode::AuthRequired.as_str(), "the server does not accept the token");
         out.push(Effect::Log(LogLevel::Warn, "the server does not accept the token".to_owned()));
     }
 

@@ -87,7 +87,8 @@ impl Engine {
         status.last_synced_at = if status.status == StatusWord::Synced {
             Some(status.since.max(self.last_pulled_at()))
         } else {
-            self.board.last_synced_at
+            // After a restart: all types had been pulled by then.
+            self.board.last_synced_at.or_else(|| self.all_pulled_at())
         };
         if self.board.shown.as_deref() != Some(&status) {
             let status = Arc::new(status);
@@ -140,6 +141,12 @@ impl Engine {
 
     fn last_pulled_at(&self) -> Timestamp {
         self.cursors.values().filter_map(|cursor| cursor.last_pulled_at).max().unwrap_or(Timestamp::EPOCH)
+    }
+
+    /// When the last type that was not yet pulled was, as far as the cursors tell.
+    fn all_pulled_at(&self) -> Option<Timestamp> {
+        let pulled = |name: &str| self.cursors.get(name).filter(|cursor| cursor.first_sync_done)?.last_pulled_at;
+        self.settings.type_names().map(pulled).min().flatten()
     }
 
     fn derive(&self, now: &Now) -> Status {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aesync_protocol::event::Event;
 use aesync_protocol::{Error, ErrorCode};
 
 use super::calls::Job;
@@ -52,7 +53,9 @@ impl Engine {
         if let Some((_, types)) = self.puller.due(&self.settings, self.link.is_online()).filter(|(at, _)| probe || due(*at)) {
             return self.begin_pull(now, Purpose::Incremental, &types, Vec::new(), out);
         }
-        if self.may_push() && self.pusher.due().is_some_and(due) {
+        if !self.may_push() {
+            self.pusher.drained();
+        } else if self.pusher.due().is_some_and(due) {
             return self.begin_push(now, out);
         }
         if let Some((_, name)) = self.puller.listing_planned().filter(|(at, _)| due(*at)) {
@@ -132,6 +135,7 @@ impl Engine {
                 self.lane = Lane::Settling;
                 let numbers: Vec<u64> = batch.iter().map(|entry| entry.number).collect();
                 self.pusher.succeeded(&self.settings, &numbers);
+                out.push(Effect::Publish(Box::new(Event::Progress(self.pusher.progress(self.ledger.outbox.pending)))));
                 self.count_pushed(numbers.len() as u64);
                 for entry in &batch {
                     // What was accepted has yet to be seen (rule R16).
@@ -168,10 +172,10 @@ impl Engine {
     pub(super) fn on_failure(&mut self, now: &Now, trouble: Trouble, action: &Action, failure: &Failure, out: &mut Vec<Effect>) {
         let code = match action {
             Action::AuthRequired => return self.on_rejected(now, out),
-            Action::Offline => "unreachable",
-            _ if failure.kind == FailureKind::TimedOut => "timeout",
-            _ if failure.kind == FailureKind::Broken => "unreachable",
-            _ => "server_error",
+            Action::Offline => ErrorCode::Offline.as_str(),
+            _ if failure.kind == FailureKind::TimedOut => ErrorCode::Timeout.as_str(),
+            _ if failure.kind == FailureKind::Broken => ErrorCode::Offline.as_str(),
+            _ => ErrorCode::ServerError.as_str(),
         };
         if *action == Action::Offline {
             self.http.failing = true;

@@ -62,7 +62,7 @@ impl Fanout {
             Event::Change { change } => return self.publish_changes(std::slice::from_ref(change)),
             Event::Outbox { entry } => (Channel::Outbox, Some(entry.entity_type.as_str())),
             Event::Progress(progress) => (Channel::Progress, progress.entity_type.as_deref()),
-            Event::Checkpoint { .. } | Event::Lagged { .. } => return,
+            Event::Checkpoint { .. } | Event::Lagged { .. } | Event::Gone { .. } => return,
         };
         if !self.shared.sleepers.want(channel) {
             return;

@@ -157,3 +157,41 @@ async fn a_subscription_replaces_the_one_before_and_ends_when_it_is_said() {
     wire.ok("unsubscribe", json!({})).await;
     daemon.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_progress_of_a_push_counts_up_to_a_total_that_stays() {
+    let scene = Scene::hurried();
+    let daemon = scene.start().await;
+    synced(&daemon).await;
+    let mut wire = Wire::open(&daemon).await;
+    wire.ok("pause", json!({})).await;
+    let users: Vec<_> = (0..60).map(|n| json!({"email": format!("{n}@example.com")})).collect();
+    wire.ok("push", json!({"changes": {"end_user": users}})).await;
+    wire.ok("subscribe", json!({"channels": ["progress"]})).await;
+    wire.ok("resume", json!({})).await;
+    let mut told = Vec::new();
+    wire.event_where(|event| {
+        let Event::Progress(progress) = event else { panic!("{event:?}") };
+        if progress.op == "push" {
+            told.push((progress.done, progress.total));
+        }
+        (told.last() == Some(&(60, Some(60)))).then_some(())
+    })
+    .await;
+    assert!(told.is_sorted() && told.iter().all(|(_, total)| *total == Some(60)), "{told:?}");
+    assert!(told.iter().any(|(done, _)| (1..60).contains(done)), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_it_was_synced_last_is_known_after_a_restart_without_the_server() {
+    let mut scene = Scene::hurried();
+    let daemon = scene.start().await;
+    synced(&daemon).await;
+    daemon.stop().await;
+    let _gone = scene.kill_server();
+    let daemon = scene.start().await;
+    let status = Wire::open(&daemon).await.ok("status", json!({})).await;
+    assert!(status["hasSynced"] == true && status["status"] != "synced", "{status:#}");
+    let pulled = ["end_user", "interactions"].map(|name| status["types"][name]["lastPulledAt"].as_str().expect("a time"));
+    assert_eq!(status["lastSyncedAt"].as_str(), pulled.into_iter().min(), "{status:#}");
+}

@@ -217,7 +217,8 @@ impl Source for FakeDaemon {
         let feed = self.feed.lock().unwrap();
         let status = self.status.borrow();
         if since + 1 < status.feed.first_seq {
-            return Err(Error::new(ErrorCode::Gone, "trimmed"));
+            let gone = Error::new(ErrorCode::Gone, "trimmed").with("reason", "trimmed");
+            return Err(gone.with("log", status.feed.log.as_str()).with("firstSeq", status.feed.first_seq));
         }
         let from = feed.partition_point(|change| change.seq <= since);
         let changes: Vec<_> = feed[from..].iter().take(limit).cloned().collect();

@@ -103,6 +103,8 @@ impl Resume {
             Event::Outbox { entry } => Update::Outbox(entry),
             Event::Progress(progress) => Update::Progress(progress),
             Event::Lagged { dropped } => Update::Lagged { dropped },
+            // The connection ends with it, and the answer to the next subscription says what it is to go on from.
+            Event::Gone { .. } => return Ok(None),
         }))
     }
 

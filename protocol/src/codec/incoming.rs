@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 use crate::error::{Error, rpc};
+use crate::params::in_json_words;
 
 /// The most calls that one batch may hold.
 pub const MAX_BATCH: usize = 1000;
@@ -114,6 +115,10 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawVa
 }
 
 fn parse_call(text: &str) -> Result<Call<'_>, Refused> {
+    // An array of fields in their order would pass for an object.
+    if !is_object(text) && serde_json::from_str::<IgnoredAny>(text).is_ok() {
+        return Err(invalid(text, "a request is an object"));
+    }
     let envelope: Envelope<'_> = serde_json::from_str(text).map_err(|error| refuse(text, &error))?;
     if envelope.jsonrpc != "2.0" {
         return Err(invalid(text, "jsonrpc must be \"2.0\""));
@@ -165,13 +170,17 @@ impl<'de> Deserialize<'de> for Elements<'de> {
     }
 }
 
+fn is_object(text: &str) -> bool {
+    text.trim_ascii_start().starts_with('{')
+}
+
 fn refuse(text: &str, error: &serde_json::Error) -> Refused {
     // A field of the wrong type may be noticed before the text turns out to be no JSON at all.
     match serde_json::from_str::<IgnoredAny>(text) {
         Err(syntax) => {
             Refused { id: Id::NULL, error: Error::protocol(rpc::PARSE_ERROR, format!("the line is no JSON: {syntax}")) }
         }
-        Ok(_) => invalid(text, &error.to_string()),
+        Ok(_) => invalid(text, &in_json_words(&error.to_string())),
     }
 }
 
@@ -182,7 +191,8 @@ fn invalid(text: &str, why: &str) -> Refused {
         id: Option<&'a RawValue>,
     }
 
-    let id = serde_json::from_str::<OnlyId<'_>>(text).ok().and_then(|found| Id::from_raw(found.id?));
+    let found = if is_object(text) { serde_json::from_str::<OnlyId<'_>>(text).ok() } else { None };
+    let id = found.and_then(|found| Id::from_raw(found.id?));
     Refused {
         id: id.unwrap_or(Id::NULL),
         error: Error::protocol(rpc::INVALID_REQUEST, format!("this is no JSON-RPC 2.0 request: {why}")),

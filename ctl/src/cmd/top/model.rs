@@ -140,7 +140,7 @@ impl Model {
                 }
             }
             Event::Change { change } if change.origin == Origin::Server => self.received.now += 1,
-            Event::Change { .. } | Event::Notification { .. } | Event::Lagged { .. } => {}
+            Event::Change { .. } | Event::Notification { .. } | Event::Lagged { .. } | Event::Gone { .. } => {}
         }
         if self.lines.len() == LINES {
             self.lines.pop_front();

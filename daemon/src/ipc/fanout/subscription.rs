@@ -95,6 +95,11 @@ impl Subscription {
         self.opening = line;
     }
 
+    /// The feed that it follows.
+    pub(crate) fn log(&self) -> &str {
+        &self.log
+    }
+
     /// Goes on with a page that [`Step::Replay`] asked for.
     pub(crate) fn take_page(&mut self, page: Page) {
         self.page = Some(page);

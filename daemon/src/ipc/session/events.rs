@@ -6,6 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use aesync_protocol::codec::write_event;
+use aesync_protocol::{Error, ErrorCode, Event};
 use futures_util::future::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -41,7 +43,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                     Ok(page) => subscription.take_page(page),
                     Err(error) => {
                         tracing::info!(%error, "a subscriber must resume: the durable feed can't be read from where it stands");
-                        self.stage = Stage::Finishing { linger: true };
+                        self.end_subscription(gone(&error));
                         return Ok(true);
                     }
                 }
@@ -85,11 +87,38 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 Step::Replay { .. } if subscription.sleep(cx.waker()) => break,
                 Step::Replay { .. } => {}
                 Step::FeedChanged => {
-                    self.stage = Stage::Finishing { linger: true };
+                    let server = &self.caller.server;
+                    let (log, _) = server.fanout.position();
+                    let feed = server.source.status().feed.clone();
+                    let first_seq = if feed.log == log { feed.first_seq } else { 0 };
+                    let is_another = subscription.log() != log;
+                    self.end_subscription(is_another.then(|| Event::Gone { reason: "log_changed".to_owned(), log, first_seq }));
                     return Ok(true);
                 }
             }
         }
         Ok(moved)
     }
+
+    /// Says why nothing more follows, and closes the connection once the calls under way are answered: an application that does not know
+    /// the event must not wait for changes for ever.
+    fn end_subscription(&mut self, why: Option<Event>) {
+        if let Some(event) = why
+            && let Err(error) = write_event(&mut self.out, &event)
+        {
+            tracing::error!(%error, ?event, "an event could not be written as JSON and was left out");
+        }
+        self.caller.subscription = None;
+        self.stage = Stage::Finishing { linger: true };
+    }
+}
+
+/// The event that says what the error says, if that is `gone`.
+fn gone(error: &Error) -> Option<Event> {
+    if !error.is(ErrorCode::Gone) {
+        return None;
+    }
+    let more = &error.data.as_ref()?.more;
+    let (reason, log) = (more.get("reason")?.as_str()?.to_owned(), more.get("log")?.as_str()?.to_owned());
+    Some(Event::Gone { reason, log, first_seq: more.get("firstSeq")?.as_u64()? })
 }

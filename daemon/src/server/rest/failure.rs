@@ -14,13 +14,19 @@ const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
 /// What an error of the HTTP client means.
 pub(super) fn of_client(error: &reqwest::Error) -> (FailureKind, String) {
-    let (cause, sentence) = fault::of(error);
+    let (cause, mut sentence) = fault::of(error);
     let kind = match cause {
         Cause::Certificate => FailureKind::Untrusted,
         _ if error.is_connect() => FailureKind::Unreachable,
         _ if error.is_timeout() => FailureKind::TimedOut,
         _ => FailureKind::Broken,
     };
+    if kind == FailureKind::Unreachable
+        && let Some(url) = error.url()
+        && let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default())
+    {
+        sentence.push_str(&format!(" at {host}:{port}"));
+    }
     (kind, sentence)
 }
 
@@ -38,6 +44,8 @@ const fn advice(kind: &FailureKind) -> &'static str {
             "check that server.url leads to AdminEngine and not to a proxy or a login page"
         }
         FailureKind::TooLarge => "look at the server: its answers are never that large",
+        FailureKind::Status { status: 401 | 403, .. } => "check who signs in: aectl login",
+        FailureKind::Status { status: 400..=499, .. } => "correct what it names; if it names nothing, its log says more",
         FailureKind::Status { .. } => "the server's log says more",
         FailureKind::NoToken => "sign in first",
     }
