@@ -24,6 +24,8 @@ pub(crate) enum Reply {
     Follow(Value, Vec<Value>),
     /// Nothing, ever.
     Silence,
+    /// An error about no request in particular, and the end of the connection.
+    TurnAway(Value),
     /// The end of the connection.
     HangUp,
     /// A line as it is.
@@ -118,6 +120,10 @@ fn serve(stream: UnixStream, handler: &Handler, requests: &Mutex<Vec<(String, Va
             }
             Reply::Follow(result, events) => [answer("result", result)].into_iter().chain(events.iter().map(event)).collect(),
             Reply::Line(line) => vec![line],
+            Reply::TurnAway(error) => {
+                last = true;
+                vec![json!({"jsonrpc": "2.0", "id": null, "error": error}).to_string()]
+            }
             Reply::Silence => vec![],
             Reply::HangUp => return,
         };
