@@ -8,7 +8,7 @@ use aesync_protocol::response::RecordFound;
 use crate::context::{Context, LOCAL};
 use crate::exit::Failure;
 use crate::output::{Align, Table, View};
-use crate::text::{clean, value};
+use crate::text::{clean, value, wrap};
 
 /// What `get` is asked for.
 #[derive(Debug, clap::Args)]
@@ -28,7 +28,8 @@ pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
 
 /// The fields, and beside those with local changes what the server has.
 fn text(found: &RecordFound, view: &View) -> String {
-    let mut table = Table::new(&[("FIELD", Align::Left), ("VALUE", Align::Left), ("SERVER", Align::Left)]);
+    // Long values are why one looks at a single record: nothing is cut.
+    let mut table = Table::new(&[("FIELD", Align::Left), ("VALUE", Align::Left), ("SERVER", Align::Left)]).wrapping();
     for (name, field) in &found.record {
         let on_server = match &found.base {
             Some(base) => match base.get(name) {
@@ -45,10 +46,10 @@ fn text(found: &RecordFound, view: &View) -> String {
             table.row(vec![clean(name).into_owned(), "(absent)".to_owned(), value(field)]);
         }
     }
-    // Long values are why one looks at a single record: nothing is cut.
-    let mut text = table.text(&View { width: None, ..*view });
+    let mut text = table.text(view);
     if found.pending {
-        text.push_str(&format!("\n{}\n", view.paint.orange("▲ holds local changes that the server has not confirmed")));
+        let note = view.paint.orange("▲ holds local changes that the server has not confirmed");
+        text.push_str(&format!("\n{}\n", wrap(&note, 2, view.width)));
     }
     text
 }
@@ -70,7 +71,7 @@ mod tests {
             "seq": 7
         }))
         .expect("a record");
-        let view = View { paint: Paint(false), width: Some(20), now: Timestamp::EPOCH };
+        let view = View { paint: Paint(false), width: None, now: Timestamp::EPOCH };
         assert_eq!(
             text(&found, &view),
             "FIELD  VALUE         SERVER\n\

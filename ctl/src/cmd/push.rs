@@ -29,7 +29,8 @@ pub(super) use input::kind;
 const EXAMPLES: &str = "\
 The input is {\"TYPE\": [entity, ...], ...}, or with --type an array of entities or one entity a line.
 An entity without an id gets one. A deletion is an entity with \"is_deleted\": 1.
-Input that is longer than the daemon takes at once (8 MiB, ipc.max_message) goes in several calls, each of which is taken whole or not at all.
+Input that is longer than the daemon takes at once (8 MiB, ipc.max_message) goes in several calls.
+Each of them is taken whole or not at all.
 
 Examples:
   aectl push changes.json
@@ -121,7 +122,7 @@ fn send(
         }
         let params = parts::Params {
             changes: &part,
-            // The parts of one push need ids of their own, the same ones in every repetition. A part that is too long is not read at all.
+            // The parts of one push need ids of their own, the same ones in every repetition. One that is too long is not even read.
             request_id: args.request_id.as_ref().map(|id| if is_whole { id.clone() } else { format!("{id}.{}", taken + 1) }),
             wait,
             timeout_ms: wait.map(|_| millis(patience)),
@@ -201,8 +202,8 @@ fn too_large(part: &Part<'_>, total: u64) -> Failure {
         _ => format!("{}; then {}", queued(part, total), push_the_rest(part)),
     };
     Failure::Refused(format!(
-        "entity {index} of {name} takes {}, which is more than the daemon takes in one message; make it smaller, or raise ipc.max_message \
-         ({so_far})",
+        "entity {index} of {name} takes {}, which is more than the daemon takes in one message; make it smaller, or \
+         raise ipc.max_message ({so_far})",
         bytes(part.size as u64)
     ))
 }

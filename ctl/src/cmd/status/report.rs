@@ -4,7 +4,7 @@ use aesync_protocol::status::{Attention, AuthWord, LinkWord, OfflineReason, Tran
 use aesync_protocol::{Status, StatusWord, Timestamp};
 
 use crate::output::{Align, Paint, Table, View};
-use crate::text::{ago, bytes, clean, count, number, span, until};
+use crate::text::{ago, bytes, clean, columns, count, number, span, until, wrap};
 
 /// What is shown instead of an indicator while nobody answers.
 pub(super) const NOT_RUNNING: &str = "✕ aesyncd is not running";
@@ -57,14 +57,15 @@ pub(super) fn report(status: &Status, view: &View) -> String {
 }
 
 fn top(status: &Status, view: &View) -> String {
-    let mut lines = vec![indicator(status.status, view.paint)];
+    let mut lines: Vec<String> = Vec::new();
     lines.extend(why(status, view.now));
     lines.extend(waiting(status));
     lines.extend(unfinished(status));
     if status.status != StatusWord::Synced {
         lines.extend(status.last_synced_at.map(|at| format!("Last synced {}.", ago(view.now, at))));
     }
-    lines.join("\n  ")
+    let lines = lines.iter().map(|line| format!("\n{}", wrap(&format!("  {line}"), 2, view.width)));
+    indicator(status.status, view.paint) + &lines.collect::<String>()
 }
 
 /// Why it is offline, and what comes next.
@@ -116,16 +117,20 @@ fn unfinished(status: &Status) -> Option<String> {
 
 /// What needs a person, each with the command for it.
 fn attention(status: &Status, view: &View) -> String {
-    status.attention.iter().map(|item| attention_line(item, view.paint) + "\n").collect()
+    status.attention.iter().map(|item| attention_line(item, view) + "\n").collect()
 }
 
-fn attention_line(item: &Attention, paint: Paint) -> String {
+fn attention_line(item: &Attention, view: &View) -> String {
     let message = clean(&item.message);
-    let mut line = format!("  {} {message}", paint.orange("!"));
-    if let Some(command) = command_for(&item.code).filter(|_| !message.contains("aectl ")) {
-        line.push_str(&format!("  {} {}", paint.dim("→"), paint.bold(command)));
+    let line = format!("  {} {message}", view.paint.orange("!"));
+    match command_for(&item.code).filter(|_| !message.contains("aectl ")) {
+        // A command is not torn apart.
+        Some(command) if view.width.is_some_and(|width| columns(&message) + columns(command) + 8 > width) => {
+            format!("{}\n    {} {}", wrap(&line, 4, view.width), view.paint.dim("→"), view.paint.bold(command))
+        }
+        Some(command) => format!("{line}  {} {}", view.paint.dim("→"), view.paint.bold(command)),
+        None => wrap(&line, 4, view.width),
     }
-    line
 }
 
 /// What to type about an attention item whose sentence does not say so. Codes that are not known here still have their sentence.
@@ -147,12 +152,16 @@ fn command_for(code: &str) -> Option<&'static str> {
 fn facts(status: &Status, view: &View) -> String {
     let mut facts = Vec::new();
     if let Some(error) = &status.last_error {
-        facts.push(("last error", format!("{} {}", clean(&error.message), view.paint.dim(ago(view.now, error.at)))));
+        facts.push((
+            "last error",
+            format!("{} {}", clean(&error.message), view.paint.dim(format!("({})", ago(view.now, error.at)))),
+        ));
     }
     facts.push(("server", server(status)));
     facts.push(("link", link_text(status, view.now)));
     facts.extend(sign_in(status, view.now).map(|text| ("sign-in", text)));
-    facts.into_iter().map(|(name, text)| format!("  {}  {text}\n", view.paint.dim(format!("{name:<10}")))).collect()
+    let line = |(name, text)| format!("  {}  {text}", view.paint.dim(format!("{name:<10}")));
+    facts.into_iter().map(|fact| wrap(&line(fact), 14, view.width) + "\n").collect()
 }
 
 fn server(status: &Status) -> String {

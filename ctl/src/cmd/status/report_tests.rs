@@ -65,7 +65,7 @@ fn offline_says_why_what_waits_and_when_it_goes_on() {
   ! 1 change was refused: see `aectl outbox list`
   ! Look out.
 
-  last error  connection refused 40 s ago
+  last error  connection refused (40 s ago)
   server      https://ae.example, tenant 7f3a
   link        waiting to try again, 2 reconnects
   sign-in     me@example.com, expires in 3 days
