@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use aesync_protocol::ErrorCode;
+use aesync_protocol::client::ClientError;
 use aesync_protocol::request::RecordsGet;
 use aesync_protocol::response::RecordFound;
 
@@ -23,7 +25,22 @@ pub(crate) struct Args {
 
 pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let params = RecordsGet { entity_type: args.entity_type, id: args.id };
-    context.answer(&params, LOCAL, |found, view| text(&found, view))
+    let json = context.fetch(&params, LOCAL).map_err(|failure| missing(failure, &params.entity_type))?;
+    context.show::<RecordsGet>(&json, |found, view| text(&found, view))
+}
+
+/// The daemon only says that there is no such record.
+fn missing(failure: Failure, entity_type: &str) -> Failure {
+    match failure {
+        Failure::Client(ClientError::Remote(error))
+            if error.is(ErrorCode::NotFound) && error.data.as_ref().is_some_and(|details| details.hint.is_none()) =>
+        {
+            let next =
+                format!("see what is there with `aectl list {entity_type}`, or ask the server with `aectl pull {entity_type}`");
+            ClientError::Remote(error.hint(next)).into()
+        }
+        other => other,
+    }
 }
 
 /// The fields, and beside those with local changes what the server has.

@@ -209,7 +209,8 @@ fn too_large(part: &Part<'_>, total: u64) -> Failure {
 }
 
 fn queued(part: &Part<'_>, total: u64) -> String {
-    format!("{} of {} are queued", number(part.before()), count(total, "entity", "entities"))
+    let verb = if part.before() == 1 { "is" } else { "are" };
+    format!("{} of {} {verb} queued", number(part.before()), count(total, "entity", "entities"))
 }
 
 fn push_the_rest(part: &Part<'_>) -> String {

@@ -15,6 +15,9 @@ use crate::output::View;
 use crate::text::{clean, count, fields, head_and_rest, number};
 
 const EXAMPLES: &str = "\
+Goes on until it is ended or the connection is lost: --timeout is for connecting and for the daemon's
+first answer, not for events. To wait for a state of things and no longer than a time: aectl wait.
+
 Examples:
   aectl watch                              everything
   aectl watch change --since 0 --json      all changes the feed still holds, then those to come";

@@ -67,6 +67,9 @@ fn a_push_that_waits_tells_by_its_exit_code_how_far_it_came() {
         assert_eq!(done.code, code, "{wait} {state}: {done:?}");
         assert_eq!(done.stderr.is_empty(), code == 0, "{wait} {state}: {done:?}");
         assert!(done.stdout.contains("ENTRY"));
+        if code == 5 {
+            assert!(done.stderr.starts_with("aectl: 1 entity is still on the way after 1m; it stays queued: "), "{done:?}");
+        }
     }
 }
 
@@ -175,7 +178,7 @@ fn an_entity_that_does_not_go_through_alone_is_named() {
         (
             1,
             "aectl: entity 1 of a takes 1.9 KiB, which is more than the daemon takes in one message; make it smaller, or raise \
-             ipc.max_message (1 of 3 entities are queued; then push the rest from entity 2 on)\n"
+             ipc.max_message (1 of 3 entities is queued; then push the rest from entity 2 on)\n"
         )
     );
 }

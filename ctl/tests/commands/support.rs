@@ -20,6 +20,8 @@ pub(crate) enum Reply {
     Events(Vec<Value>, Value),
     /// Events behind the result, then the end of the connection.
     Stream(Value, Vec<Value>),
+    /// The same with so long a silence before the events.
+    Late(Value, Duration, Vec<Value>),
     /// Events behind the result, on a connection that stays.
     Follow(Value, Vec<Value>),
     /// Nothing, ever.
@@ -117,6 +119,14 @@ fn serve(stream: UnixStream, handler: &Handler, requests: &Mutex<Vec<(String, Va
             Reply::Stream(result, events) => {
                 last = true;
                 [answer("result", result)].into_iter().chain(events.iter().map(event)).collect()
+            }
+            Reply::Late(result, silence, events) => {
+                last = true;
+                if reader.get_mut().write_all((answer("result", result) + "\n").as_bytes()).is_err() {
+                    return;
+                }
+                std::thread::sleep(silence);
+                events.iter().map(event).collect()
             }
             Reply::Follow(result, events) => [answer("result", result)].into_iter().chain(events.iter().map(event)).collect(),
             Reply::Line(line) => vec![line],

@@ -35,7 +35,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
             let entry: Entry = parse(OutboxList::NAME, &json)?;
             match edited(&entry.data)? {
                 Some(data) => data,
-                None => return Err(Failure::Refused(format!("entry {} was not changed, so that nothing was sent", args.entry))),
+                None => {
+                    return Err(Failure::Refused(format!(
+                        "entry {0} was not changed, so that nothing was sent; `aectl outbox retry {0}` sends it as it is",
+                        args.entry
+                    )));
+                }
             }
         }
     };

@@ -88,9 +88,10 @@ impl Outcome {
         match (refused, waiting) {
             (0, 0) => Ok(ExitCode::SUCCESS),
             (0, waiting) => Err(Failure::NotReached(format!(
-                "{} still on the way after {}; they stay queued: see `aectl outbox`",
+                "{} still on the way after {}; {} queued: see `aectl outbox`",
                 count(waiting, "entity is", "entities are"),
-                human(patience)
+                human(patience),
+                if waiting == 1 { "it stays" } else { "they stay" }
             ))),
             (refused, _) => Err(Failure::Refused(format!(
                 "{} not taken by the server; see `aectl outbox` and `aectl conflicts`",
