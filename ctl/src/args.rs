@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// When to colour the output: auto is on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN", help_heading = "Global options")]
     pub(crate) color: ColorChoice,
-    /// How long to wait for an answer, such as 500ms, 10s or 5min
+    /// How long to wait for an answer, such as 500ms, 10s or 5min; what goes on, such as `watch`, waits for events without end
     #[arg(long, global = true, value_name = "DURATION", value_parser = duration, help_heading = "Global options")]
     pub(crate) timeout: Option<Duration>,
     #[command(subcommand)]
@@ -128,8 +128,7 @@ impl Args {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 500ms, 10s or 5min"))?;
-    if duration.is_zero() { Err("it must be longer than nothing".to_owned()) } else { Ok(duration) }
+    humantime::parse_duration(text).map_err(|error| format!("{error}; write it as 500ms, 10s or 5min"))
 }
 
 #[cfg(test)]
@@ -153,7 +152,7 @@ mod tests {
     #[test]
     fn a_duration_needs_a_unit() {
         for (text, expected) in
-            [("500ms", Some(500)), ("2s", Some(2_000)), ("1min", Some(60_000)), ("5", None), ("0s", None), ("", None)]
+            [("500ms", Some(500)), ("2s", Some(2_000)), ("1min", Some(60_000)), ("5", None), ("0s", Some(0)), ("", None)]
         {
             assert_eq!(duration(text).ok(), expected.map(Duration::from_millis), "{text}");
         }

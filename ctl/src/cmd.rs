@@ -46,6 +46,12 @@ use crate::text::clean;
 /// Runs a command.
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
     let Args { socket, instance, json, timeout, .. } = args;
+    // To wait for nothing is to ask once; an answer takes longer than nothing.
+    if timeout.is_some_and(|timeout| timeout.is_zero()) && !matches!(args.command, Command::Wait(_)) {
+        return Err(Failure::Usage(
+            "an answer takes longer than --timeout 0, which only `aectl wait` takes; write it as 500ms, 10s or 5min".to_owned(),
+        ));
+    }
     let context = Context { output: Output::new(args.color), json, timeout, socket, instance };
     match args.command {
         Command::Status(args) => status::run(&context, &args),

@@ -1,6 +1,7 @@
 //! What every command works with: the way to the daemon, and the way out.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -46,7 +47,22 @@ impl Context {
     }
 
     fn connect_within(&self, usual: Duration) -> Result<Client, Failure> {
-        Ok(Client::connect_within(&self.socket_path()?, self.patience(usual.min(LOCAL)))?)
+        self.connect_for(self.patience(usual.min(LOCAL)))
+    }
+
+    /// Connects within a time that `--timeout` has no say in.
+    pub(crate) fn connect_for(&self, patience: Duration) -> Result<Client, Failure> {
+        Client::connect_within(&self.socket_path()?, patience).map_err(|error| match error {
+            ClientError::NotRunning { path, .. } => Failure::NotRunning(self.absence(&path)),
+            other => other.into(),
+        })
+    }
+
+    /// What it means that nobody listens at the path where this command looked.
+    pub(crate) fn absence(&self, path: &Path) -> Absence {
+        let from_environment = std::env::var_os(endpoint::SOCKET_VARIABLE).is_some_and(|path| !path.is_empty());
+        let named = if self.socket.is_some() { Some("--socket") } else { from_environment.then_some(endpoint::SOCKET_VARIABLE) };
+        Absence::of(path, named, self.instance.as_deref(), is_root())
     }
 
     /// `--timeout`, or what the command thinks right.
@@ -85,6 +101,56 @@ impl Context {
     }
 }
 
+/// Why nobody listens, as far as it can be told, and what helps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Absence {
+    /// A service is not started.
+    Service { start: String },
+    /// The path was named, and no service listens there by itself.
+    Named { path: PathBuf, by: &'static str },
+}
+
+impl Absence {
+    fn of(path: &Path, named: Option<&'static str>, instance: Option<&str>, is_root: bool) -> Self {
+        let is_system = path.starts_with(endpoint::SYSTEM_DIR);
+        let service = match instance {
+            Some(name) if name != endpoint::DEFAULT_INSTANCE => format!("aesyncd@{name}"),
+            _ => "aesyncd".to_owned(),
+        };
+        match named {
+            Some(by) if !is_system => Self::Named { path: path.to_owned(), by },
+            _ if cfg!(windows) => Self::Service { start: "sc start aesyncd".to_owned() },
+            // Root's own services are the system's.
+            _ if is_system || is_root => Self::Service { start: format!("systemctl start {service}") },
+            _ => Self::Service { start: "systemctl --user start aesyncd".to_owned() },
+        }
+    }
+}
+
+impl fmt::Display for Absence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service { start } => write!(f, "aesyncd is not running; start it with `{start}`, or run `aesyncd`"),
+            Self::Named { path, by } => write!(
+                f,
+                "aesyncd is not running: no daemon listens on {path}, which {by} names; start one with `aesyncd --socket {path}`, or \
+                 leave {by} out for the usual one",
+                path = path.display()
+            ),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_root() -> bool {
+    nix::unistd::Uid::effective().is_root()
+}
+
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
+}
+
 /// Calls a method by name, with params that need not be the method's own type.
 pub(crate) fn fetch_from<P: Serialize + ?Sized>(
     client: &mut Client,
@@ -107,4 +173,32 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(method: &str, json: &'a RawValue) ->
 /// Milliseconds, as the wire has them.
 pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_looks_in_vain_is_told_how_the_daemon_is_started_there() {
+        let (system, user) = (Path::new("/run/aesyncd/aesyncd.sock"), Path::new("/run/user/1000/aesyncd/aesyncd.sock"));
+        for (path, named, instance, is_root, expected) in [
+            (system, None, None, false, "`systemctl start aesyncd`"),
+            (system, None, Some("b"), false, "`systemctl start aesyncd@b`"),
+            (user, None, None, false, "`systemctl --user start aesyncd`"),
+            (user, None, None, true, "`systemctl start aesyncd`"),
+            (system, Some("AESYNC_SOCKET"), None, true, "`systemctl start aesyncd`"),
+            (
+                user,
+                Some("--socket"),
+                None,
+                true,
+                "no daemon listens on /run/user/1000/aesyncd/aesyncd.sock, which --socket names; start one with `aesyncd --socket",
+            ),
+            (user, Some("AESYNC_SOCKET"), None, false, "leave AESYNC_SOCKET out for the usual one"),
+        ] {
+            let said = Absence::of(path, named, instance, is_root).to_string();
+            assert!(said.starts_with("aesyncd is not running") && said.contains(expected), "{expected}: {said}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use aesync_protocol::client::ClientError;
 use aesync_protocol::endpoint::EndpointError;
 use aesync_protocol::{Error, ErrorCode};
 
+use crate::context::Absence;
 use crate::text::clean;
 
 /// The daemon refused or failed.
@@ -29,6 +30,9 @@ pub(crate) enum Failure {
     Client(#[from] ClientError),
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// Nobody listens.
+    #[error("{0}")]
+    NotRunning(Absence),
     /// The command line, or what was given on stdin, can't be used.
     #[error("{0}")]
     Usage(String),
@@ -54,6 +58,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Client(error) => client_code(error),
+            Self::NotRunning(_) => NO_DAEMON,
             Self::Partly { cause, .. } => client_code(cause),
             Self::Endpoint(_) | Self::Usage(_) => USAGE,
             Self::Refused(_) | Self::File { .. } => FAILED,

@@ -165,6 +165,97 @@ pub(crate) fn cut(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
+/// Breaks a line at words, so that it fits `width` columns; what follows stands `indent` columns in. Without a width it stays as it is.
+///
+/// Colours take no columns. A word that is longer than a line stays whole, and so does what stands between backticks while it fits: both
+/// are there to be copied.
+pub(crate) fn wrap(line: &str, indent: usize, width: Option<usize>) -> String {
+    let Some(width) = width else { return line.to_owned() };
+    // Where there is hardly any room, an indentation must not take it.
+    let indent = if indent * 2 > width { indent.min(2) } else { indent };
+    let mut wrapped = String::with_capacity(line.len() + 16);
+    let mut used = 0;
+    let mut rest = line;
+    while !rest.is_empty() {
+        let gap = rest.len() - rest.trim_start_matches(' ').len();
+        let (space, after) = rest.split_at(gap);
+        let word = after.get(..end_of_word(after, width.saturating_sub(indent))).unwrap_or(after);
+        let columns = columns(&anstream::adapter::strip_str(word).to_string());
+        if used + gap + columns > width && used > indent {
+            wrapped.push('\n');
+            wrapped.push_str(&" ".repeat(indent));
+            used = indent;
+        } else {
+            wrapped.push_str(space);
+            used += gap;
+        }
+        wrapped.push_str(word);
+        used += columns;
+        rest = after.get(word.len()..).unwrap_or_default();
+    }
+    wrapped
+}
+
+/// The next space, but for those between backticks in what is no longer than `room`.
+fn end_of_word(text: &str, room: usize) -> usize {
+    let mut from = 0;
+    loop {
+        let space = text.get(from..).and_then(|rest| rest.find(' ')).map_or(text.len(), |at| from + at);
+        let word = text.get(..space).unwrap_or(text);
+        if word.matches('`').count() % 2 == 0 || space == text.len() {
+            return space;
+        }
+        if columns(word) > room {
+            return text.find(' ').unwrap_or(text.len());
+        }
+        from = space + 1;
+    }
+}
+
+/// The lines of a text that may be `width` columns wide, broken at words, and within them where it must be.
+pub(crate) fn fill(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in wrap(text, 0, Some(width)).split('\n') {
+        let mut part = String::new();
+        let mut used = 0;
+        for char in line.chars() {
+            let columns = char.width().unwrap_or(0);
+            if used + columns > width && !part.is_empty() {
+                lines.push(std::mem::take(&mut part));
+                used = 0;
+            }
+            part.push(char);
+            used += columns;
+        }
+        lines.push(part);
+    }
+    lines
+}
+
+/// What must be read on one line or more, and behind it as much of the rest as the last of them has room for, or else on a line of its own.
+pub(crate) fn head_and_rest(
+    head: &str,
+    rest: &str,
+    indent: usize,
+    width: Option<usize>,
+    paint: impl Fn(&str) -> String,
+) -> String {
+    const GAP: usize = 2;
+    /// Less of it says nothing.
+    const WORTH: usize = 10;
+    let head = wrap(head, indent, width);
+    let Some(width) = width.filter(|_| !rest.is_empty()) else {
+        return if rest.is_empty() { head } else { format!("{head}  {}", paint(rest)) };
+    };
+    let last = head.rsplit('\n').next().unwrap_or_default();
+    let room = width.saturating_sub(columns(&anstream::adapter::strip_str(last).to_string()) + GAP);
+    if room >= WORTH.min(columns(rest)) {
+        return format!("{head}  {}", paint(&cut(rest, room)));
+    }
+    let indent = if indent * 2 > width { indent.min(2) } else { indent };
+    format!("{head}\n{}{}", " ".repeat(indent), paint(&cut(rest, width.saturating_sub(indent))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,5 +324,40 @@ mod tests {
         {
             assert_eq!(cut(text, width), expected, "{text} {width}");
         }
+    }
+
+    #[test]
+    fn a_line_is_broken_at_words_and_goes_on_at_its_indentation() {
+        for (text, indent, width, expected) in [
+            ("  one two three four", 2, Some(11), "  one two\n  three\n  four"),
+            ("one  two", 0, Some(8), "one  two"),
+            ("one  two", 0, Some(7), "one\ntwo"),
+            ("see `aectl outbox list` now", 0, Some(20), "see\n`aectl outbox list`\nnow"),
+            ("see `aectl outbox list`", 0, Some(12), "see `aectl\noutbox list`"),
+            ("it`s not closed here", 0, Some(9), "it`s not\nclosed\nhere"),
+            ("a 0af0c1d2-aaaa-4bbb b", 0, Some(10), "a\n0af0c1d2-aaaa-4bbb\nb"),
+            ("漢字 漢字", 0, Some(8), "漢字\n漢字"),
+            ("\u{1b}[2mone\u{1b}[0m two", 0, Some(7), "\u{1b}[2mone\u{1b}[0m two"),
+            ("a name  b c", 8, Some(10), "a name  b\n  c"),
+            ("one two", 0, None, "one two"),
+            ("", 2, Some(10), ""),
+        ] {
+            assert_eq!(wrap(text, indent, width), expected, "{text} {width:?}");
+        }
+    }
+
+    #[test]
+    fn a_cell_is_broken_within_words_where_it_must_be() {
+        assert_eq!(fill("a longword 漢字漢", 5), ["a", "longw", "ord", "漢字", "漢"]);
+        assert_eq!(fill("", 5), [""]);
+    }
+
+    #[test]
+    fn the_rest_is_cut_on_the_last_line_or_has_a_line_of_its_own() {
+        let shown = |width| head_and_rest("7  upsert  0af0c1d2", "title=Call back", 3, width, |rest| format!("<{rest}>"));
+        assert_eq!(shown(None), "7  upsert  0af0c1d2  <title=Call back>");
+        assert_eq!(shown(Some(32)), "7  upsert  0af0c1d2  <title=Call…>");
+        assert_eq!(shown(Some(24)), "7  upsert  0af0c1d2\n   <title=Call back>");
+        assert_eq!(shown(Some(16)), "7  upsert\n   0af0c1d2\n   <title=Call b…>");
     }
 }

@@ -12,10 +12,13 @@ use serde_json::value::RawValue;
 use crate::context::{Context, LOCAL, PAGE, fetch_from, millis, parse};
 use crate::exit::Failure;
 use crate::output::{PagedDocument, View};
-use crate::text::{clean, fields};
+use crate::text::{clean, fields, head_and_rest};
 
 /// How long one question for new changes stays open.
 const OPEN: Duration = Duration::from_secs(25);
+
+/// The columns of the position and the gap behind it.
+const INDENT: usize = 10;
 
 /// What `changes` is asked for.
 #[derive(Debug, clap::Args)]
@@ -84,8 +87,15 @@ fn lines(changes: &[&RawValue], view: &View) -> Result<String, Failure> {
     changes.iter().map(|change| Ok(change_text(&parse(Changed::NAME, change)?, view) + "\n")).collect()
 }
 
-/// A change on one line.
-pub(super) fn change_text(change: &Change, view: &View) -> String {
+/// A change on one line, or as few as the terminal allows: its id is never cut.
+fn change_text(change: &Change, view: &View) -> String {
+    let rest = change.record.as_ref().map(fields).unwrap_or_default();
+    let head = format!("{:>8}  {}", change.seq, change_head(change, view));
+    head_and_rest(&head, &rest, INDENT, view.width, |rest| view.paint.dim(rest))
+}
+
+/// Which record a change is of, behind its position.
+pub(super) fn change_head(change: &Change, view: &View) -> String {
     let op = match change.op {
         ChangeOp::Upsert => "upsert",
         ChangeOp::Delete => "delete",
@@ -95,8 +105,5 @@ pub(super) fn change_text(change: &Change, view: &View) -> String {
         Origin::Local => "local ",
     };
     let mark = if change.pending { view.paint.orange("▲") } else { " ".to_owned() };
-    let record = change.record.as_ref().map(|record| view.paint.dim(fields(record))).unwrap_or_default();
-    let line =
-        format!("{:>8}  {op}  {origin} {mark}  {}  {}  {record}", change.seq, clean(&change.entity_type), clean(&change.id));
-    line.trim_end().to_owned()
+    format!("{op}  {origin} {mark}  {}  {}", clean(&change.entity_type), clean(&change.id))
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::context::{Context, LOCAL};
 use crate::exit::Failure;
 use crate::output::{Align, Table, View};
-use crate::text::{ago, clean, value};
+use crate::text::{ago, clean, value, wrap};
 
 /// What `conflicts` is asked for.
 #[derive(Debug, clap::Args)]
@@ -61,14 +61,14 @@ fn list_text(conflicts: &Conflicts, view: &View) -> String {
         return "No conflicts.\n".to_owned();
     }
     let mut text: String = conflicts.conflicts.iter().map(|conflict| conflict_text(conflict, view) + "\n").collect();
-    text.push_str(&view.paint.dim("aectl conflicts resolve ENTRY --keep server|local"));
+    text.push_str(&wrap(&view.paint.dim("aectl conflicts resolve ENTRY --keep server|local"), 2, view.width));
     text.push('\n');
     text
 }
 
 /// The fields in which both sides differ. Fields that were not sent say nothing about the local side.
 fn conflict_text(conflict: &Conflict, view: &View) -> String {
-    let mut table = Table::new(&[("FIELD", Align::Left), ("SENT", Align::Left), ("SERVER", Align::Left)]).indented(2);
+    let mut table = Table::new(&[("FIELD", Align::Left), ("SENT", Align::Left), ("SERVER", Align::Left)]).indented(2).wrapping();
     for (name, sent) in &conflict.sent {
         let server = conflict.server.get(name);
         if server != Some(sent) {
@@ -85,8 +85,9 @@ fn conflict_text(conflict: &Conflict, view: &View) -> String {
         view.paint.bold(clean(&conflict.entity_type)),
         clean(&conflict.id)
     );
-    let rows = if table.is_empty() { "  no field differs\n".to_owned() } else { table.text(&View { width: None, ..*view }) };
-    format!("{head}  {}\n{rows}", view.paint.dim(ago(view.now, conflict.at)))
+    let rows = if table.is_empty() { "  no field differs\n".to_owned() } else { table.text(view) };
+    let head = format!("{head}  {}", view.paint.dim(ago(view.now, conflict.at)));
+    format!("{}\n{rows}", wrap(&head, 2, view.width))
 }
 
 #[cfg(test)]

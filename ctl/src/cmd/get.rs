@@ -2,13 +2,15 @@
 
 use std::process::ExitCode;
 
+use aesync_protocol::ErrorCode;
+use aesync_protocol::client::ClientError;
 use aesync_protocol::request::RecordsGet;
 use aesync_protocol::response::RecordFound;
 
 use crate::context::{Context, LOCAL};
 use crate::exit::Failure;
 use crate::output::{Align, Table, View};
-use crate::text::{clean, value};
+use crate::text::{clean, value, wrap};
 
 /// What `get` is asked for.
 #[derive(Debug, clap::Args)]
@@ -23,12 +25,28 @@ pub(crate) struct Args {
 
 pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     let params = RecordsGet { entity_type: args.entity_type, id: args.id };
-    context.answer(&params, LOCAL, |found, view| text(&found, view))
+    let json = context.fetch(&params, LOCAL).map_err(|failure| missing(failure, &params.entity_type))?;
+    context.show::<RecordsGet>(&json, |found, view| text(&found, view))
+}
+
+/// The daemon only says that there is no such record.
+fn missing(failure: Failure, entity_type: &str) -> Failure {
+    match failure {
+        Failure::Client(ClientError::Remote(error))
+            if error.is(ErrorCode::NotFound) && error.data.as_ref().is_some_and(|details| details.hint.is_none()) =>
+        {
+            let next =
+                format!("see what is there with `aectl list {entity_type}`, or ask the server with `aectl pull {entity_type}`");
+            ClientError::Remote(error.hint(next)).into()
+        }
+        other => other,
+    }
 }
 
 /// The fields, and beside those with local changes what the server has.
 fn text(found: &RecordFound, view: &View) -> String {
-    let mut table = Table::new(&[("FIELD", Align::Left), ("VALUE", Align::Left), ("SERVER", Align::Left)]);
+    // Long values are why one looks at a single record: nothing is cut.
+    let mut table = Table::new(&[("FIELD", Align::Left), ("VALUE", Align::Left), ("SERVER", Align::Left)]).wrapping();
     for (name, field) in &found.record {
         let on_server = match &found.base {
             Some(base) => match base.get(name) {
@@ -45,10 +63,10 @@ fn text(found: &RecordFound, view: &View) -> String {
             table.row(vec![clean(name).into_owned(), "(absent)".to_owned(), value(field)]);
         }
     }
-    // Long values are why one looks at a single record: nothing is cut.
-    let mut text = table.text(&View { width: None, ..*view });
+    let mut text = table.text(view);
     if found.pending {
-        text.push_str(&format!("\n{}\n", view.paint.orange("▲ holds local changes that the server has not confirmed")));
+        let note = view.paint.orange("▲ holds local changes that the server has not confirmed");
+        text.push_str(&format!("\n{}\n", wrap(&note, 2, view.width)));
     }
     text
 }
@@ -70,7 +88,7 @@ mod tests {
             "seq": 7
         }))
         .expect("a record");
-        let view = View { paint: Paint(false), width: Some(20), now: Timestamp::EPOCH };
+        let view = View { paint: Paint(false), width: None, now: Timestamp::EPOCH };
         assert_eq!(
             text(&found, &view),
             "FIELD  VALUE         SERVER\n\

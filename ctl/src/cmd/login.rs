@@ -10,7 +10,7 @@ use aesync_protocol::status::Status;
 use crate::context::{Context, LOCAL, REMOTE, parse};
 use crate::exit::Failure;
 use crate::output::View;
-use crate::text::{clean, until};
+use crate::text::{clean, until, wrap};
 
 const EXAMPLES: &str = "\
 The password is asked for, or read from stdin when that is no terminal. It is never an argument.
@@ -95,5 +95,5 @@ pub(super) fn signed_in_text(signed_in: &SignedIn, view: &View) -> String {
         Some(expiry) => format!("; the token expires {}", until(view.now, expiry)),
         None => String::new(),
     };
-    format!("Signed in to tenant {}{expiry}.\n", clean(&signed_in.tenant_id))
+    wrap(&format!("Signed in to tenant {}{expiry}.", clean(&signed_in.tenant_id)), 0, view.width) + "\n"
 }

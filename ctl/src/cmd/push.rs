@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use aesync_protocol::client::ClientError;
 use aesync_protocol::request::{Method as _, Push, PushWait};
+use aesync_protocol::{Error, ErrorCode};
 use clap::ValueEnum;
 use indicatif::ProgressBar;
 use serde::Deserialize;
@@ -19,17 +20,24 @@ use serde_json::value::RawValue;
 use crate::context::{Context, LOCAL, REMOTE, millis, parse};
 use crate::exit::Failure;
 use crate::output::PagedDocument;
-use crate::text::{count, number};
+use crate::text::{bytes, count, number};
+use input::Input;
 use parts::Part;
+
+pub(super) use input::kind;
 
 const EXAMPLES: &str = "\
 The input is {\"TYPE\": [entity, ...], ...}, or with --type an array of entities or one entity a line.
 An entity without an id gets one. A deletion is an entity with \"is_deleted\": 1.
-Input over 8 MiB goes in several calls, each of which is taken whole or not at all.
+Input that is longer than the daemon takes at once (8 MiB, ipc.max_message) goes in several calls.
+Each of them is taken whole or not at all.
 
 Examples:
   aectl push changes.json
   echo '{\"title\": \"call back\"}' | aectl push - --type interactions --wait acked";
+
+/// What Windows writes before UTF-8.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// What `push` is asked for.
 #[derive(Debug, clap::Args)]
@@ -80,46 +88,84 @@ struct Answer<'a> {
 pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let text = read_input(&args.file)?;
     let changes = input::parse(&text, args.entity_type.as_deref())?;
-    let parts = parts::split(&changes, parts::BUDGET)?;
-    let total = changes.count();
+    parts::check(&changes, parts::BUDGET)?;
     let wait = args.wait.wait();
     let patience = context.patience(REMOTE);
-    // The daemon's own time-out is an answer; this side only has to notice a daemon that hangs.
-    let deadline = if wait == PushWait::Queued { patience } else { patience + LOCAL };
-
-    let mut client = context.connect()?;
-    let mut document = PagedDocument::new(context.output, &[], "entries");
     let mut outcome = outcome::Outcome::new(wait);
-    let bar = progress_bar(total, parts.len());
-    for (index, part) in parts.iter().enumerate() {
-        let params = parts::Params {
-            changes: part,
-            request_id: args.request_id.as_deref().map(|id| part_id(id, index, parts.len())),
-            wait: (wait != PushWait::Queued).then_some(wait),
-            timeout_ms: (wait != PushWait::Queued).then_some(millis(patience)),
-        };
-        let json = client
-            .call_for_json(Push::NAME, &params, deadline, |_| {})
-            .map_err(|cause| stopped(cause, part, total, parts.len(), args.request_id.is_some()))?;
-        let answer: Answer<'_> = parse(Push::NAME, &json)?;
-        if context.json {
-            document.page(&answer.entries)?;
-        }
-        for entry in &answer.entries {
-            outcome.count(parse(Push::NAME, entry)?);
-        }
-        bar.inc(part.count());
-    }
-    bar.finish_and_clear();
-    if context.json {
-        document.end(&[])?;
-    } else {
+    send(context, args, &changes, patience, &mut outcome)?;
+    if !context.json {
         context.output.write(&outcome.text(&context.output.view()))?;
     }
     outcome.verdict(patience)
 }
 
-/// Reads a file, or stdin for `-`.
+/// Sends the changes, in parts that the daemon takes.
+fn send(
+    context: &Context,
+    args: &Args,
+    changes: &Input<'_>,
+    patience: Duration,
+    outcome: &mut outcome::Outcome,
+) -> Result<(), Failure> {
+    let total = changes.count();
+    let wait = Some(args.wait.wait()).filter(|wait| *wait != PushWait::Queued);
+    // The daemon's own time-out is an answer; this side only has to notice a daemon that hangs.
+    let deadline = if wait.is_none() { patience } else { patience + LOCAL };
+    let mut client = context.connect()?;
+    let mut document = PagedDocument::new(context.output, &[], "entries");
+    let mut bar = ProgressBar::hidden();
+    let (mut place, mut budget, mut taken) = (parts::Place::default(), parts::BUDGET, 0);
+    while let Some(part) = Part::next(changes, place, budget) {
+        let is_whole = part.count() == total;
+        if !is_whole && bar.is_hidden() {
+            bar = progress_bar(total);
+        }
+        let params = parts::Params {
+            changes: &part,
+            // The parts of one push need ids of their own, the same ones in every repetition. One that is too long is not even read.
+            request_id: args.request_id.as_ref().map(|id| if is_whole { id.clone() } else { format!("{id}.{}", taken + 1) }),
+            wait,
+            timeout_ms: wait.map(|_| millis(patience)),
+        };
+        let stopped = |cause| stopped(cause, &part, total, args.request_id.is_some());
+        match client.call_for_json(Push::NAME, &params, deadline, |_| {}) {
+            Ok(json) => {
+                let answer: Answer<'_> = parse(Push::NAME, &json)?;
+                if context.json {
+                    document.page(&answer.entries)?;
+                }
+                for entry in &answer.entries {
+                    outcome.count(parse(Push::NAME, entry)?);
+                }
+                bar.inc(part.count());
+                place = part.end;
+                taken += 1;
+            }
+            Err(ClientError::Remote(error)) if is_of_the_line(&error) => {
+                if part.count() == 1 {
+                    return Err(too_large(&part, total));
+                }
+                // Its limit is not known here: what follows begins with what was found out so far.
+                budget = part.size / 2;
+                // The daemon hangs up on whoever sent such a line.
+                client = context.connect().map_err(|failure| match failure {
+                    Failure::Client(cause) => stopped(cause),
+                    other => other,
+                })?;
+            }
+            Err(cause) => return Err(stopped(cause)),
+        }
+    }
+    bar.finish_and_clear();
+    if context.json { document.end(&[]) } else { Ok(()) }
+}
+
+/// Whether the line as a whole was too long for the daemon (`ipc.max_message`), rather than one entity for the server.
+fn is_of_the_line(error: &Error) -> bool {
+    error.is(ErrorCode::TooLarge) && error.data.as_ref().is_some_and(|details| !details.more.contains_key("index"))
+}
+
+/// Reads a file, or stdin for `-`. The mark that some editors write before UTF-8 is none of it.
 pub(super) fn read_input(file: &Path) -> Result<String, Failure> {
     let (read, name) = if file == Path::new("-") {
         let mut text = String::new();
@@ -127,43 +173,53 @@ pub(super) fn read_input(file: &Path) -> Result<String, Failure> {
     } else {
         (std::fs::read_to_string(file), file.to_string_lossy())
     };
-    read.map_err(|source| Failure::File {
+    let mut text = read.map_err(|source| Failure::File {
         tried: format!("reading {name}"),
         source,
         next: "give a readable file of UTF-8 text, or - for stdin",
-    })
+    })?;
+    if text.starts_with(BYTE_ORDER_MARK) {
+        text.remove(0);
+    }
+    Ok(text)
 }
 
-/// The parts of one push need ids of their own, the same ones in every repetition.
-fn part_id(id: &str, index: usize, parts: usize) -> String {
-    if parts == 1 { id.to_owned() } else { format!("{id}.{}", index + 1) }
-}
-
-fn stopped(cause: ClientError, part: &Part<'_>, total: u64, parts: usize, repeatable: bool) -> Failure {
-    if parts == 1 {
+fn stopped(cause: ClientError, part: &Part<'_>, total: u64, repeatable: bool) -> Failure {
+    if part.count() == total {
         return cause.into();
     }
-    let next = if repeatable {
-        "repeat the same command to go on".to_owned()
-    } else {
-        format!("push the rest from entity {} on", number(part.before + 1))
-    };
-    let place = part
-        .first_type()
-        .map_or_else(String::new, |(name, index)| format!(", in the part that begins with index {index} of {name}"));
-    Failure::Partly {
-        how_far: format!(
-            "{} of {} are queued ({next}); it stopped{place}",
-            number(part.before),
-            count(total, "entity", "entities")
-        ),
-        cause: Box::new(cause),
-    }
+    let next = if repeatable { "repeat the same command to go on".to_owned() } else { push_the_rest(part) };
+    let place =
+        part.first().map_or_else(String::new, |(name, index)| format!(", in the part that begins with index {index} of {name}"));
+    Failure::Partly { how_far: format!("{} ({next}); it stopped{place}", queued(part, total)), cause: Box::new(cause) }
 }
 
-/// Hidden unless there is a terminal and more than one part.
-fn progress_bar(total: u64, parts: usize) -> ProgressBar {
-    if parts < 2 || !io::stderr().is_terminal() {
+/// One entity that does not even go through alone.
+fn too_large(part: &Part<'_>, total: u64) -> Failure {
+    let (name, index) = part.first().unwrap_or_default();
+    let so_far = match part.before() {
+        0 => "nothing was queued".to_owned(),
+        _ => format!("{}; then {}", queued(part, total), push_the_rest(part)),
+    };
+    Failure::Refused(format!(
+        "entity {index} of {name} takes {}, which is more than the daemon takes in one message; make it smaller, or \
+         raise ipc.max_message ({so_far})",
+        bytes(part.size as u64)
+    ))
+}
+
+fn queued(part: &Part<'_>, total: u64) -> String {
+    let verb = if part.before() == 1 { "is" } else { "are" };
+    format!("{} of {} {verb} queued", number(part.before()), count(total, "entity", "entities"))
+}
+
+fn push_the_rest(part: &Part<'_>) -> String {
+    format!("push the rest from entity {} on", number(part.before() + 1))
+}
+
+/// Hidden unless there is a terminal.
+fn progress_bar(total: u64) -> ProgressBar {
+    if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
     ProgressBar::new(total).with_prefix("push").with_style(crate::progress::style(true))

@@ -10,7 +10,7 @@ use crate::context::{BULK, Context};
 use crate::exit::Failure;
 use crate::output::{Align, Table, View};
 use crate::progress;
-use crate::text::{clean, count, number};
+use crate::text::{clean, count, number, wrap};
 
 /// What `reconcile` is asked for.
 #[derive(Debug, clap::Args)]
@@ -49,10 +49,11 @@ fn text(reconciled: &Reconciled, view: &View) -> String {
     let held = reconciled.types.values().map(|counts| counts.held).fold(0, u64::saturating_add);
     let mut text = table.text(view);
     if held > 0 {
-        text.push_str(&format!(
-            "\n{} held back: so many missing at once may be a mistake of the server. If they are really gone: aectl reconcile --accept\n",
+        let note = format!(
+            "{} held back: so many missing at once may be a mistake of the server. If they are really gone: aectl reconcile --accept",
             count(held, "deletion is", "deletions are")
-        ));
+        );
+        text.push_str(&format!("\n{}\n", wrap(&note, 0, view.width)));
     }
     text
 }

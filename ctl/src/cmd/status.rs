@@ -106,7 +106,7 @@ fn text(status: &Status, format: Format, view: &View) -> String {
 /// The same when nobody answers.
 fn without_daemon(format: Format, view: &View) -> String {
     match format {
-        Format::Plain => view.paint.red(report::NOT_RUNNING),
+        Format::Plain => format!("{}: aectl doctor", view.paint.red(report::NOT_RUNNING)),
         Format::Waybar => bar::waybar_without_daemon(),
         Format::I3 => bar::i3_without_daemon(),
         Format::Prompt => String::new(),

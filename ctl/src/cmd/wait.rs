@@ -15,7 +15,7 @@ use crate::exit::{self, Failure};
 const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 const EXAMPLES: &str = "\
-Exits with 5 when it was not reached within --timeout (a day, unless given).
+Exits with 5 when it was not reached within --timeout (a day, unless given); --timeout 0s asks once.
 
 Example:
   aectl wait outbox-empty --timeout 2min && poweroff";
@@ -48,7 +48,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
     let limit = context.patience(A_DAY).min(A_DAY);
     let params = Wait { goal, seq: None, timeout_ms: millis(limit) };
     // The daemon's own time-out is the answer; this side only has to notice a daemon that hangs.
-    let json = fetch_from(&mut context.connect()?, Wait::NAME, &params, limit + LOCAL)?;
+    let json = fetch_from(&mut context.connect_for(LOCAL)?, Wait::NAME, &params, limit + LOCAL)?;
     let waited: Waited = parse(Wait::NAME, &json)?;
     let view = context.output.view();
     if context.json {
@@ -60,8 +60,8 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         (true, _) => Ok(ExitCode::SUCCESS),
         (false, true) => Err(Failure::Silent(exit::TIMED_OUT)),
         (false, false) => Err(Failure::NotReached(format!(
-            "not {wanted} within {}: {}; see `aectl status`",
-            humantime::format_duration(limit),
+            "not {wanted} {}: {}; see `aectl status`",
+            if limit.is_zero() { "now".to_owned() } else { format!("within {}", humantime::format_duration(limit)) },
             headline(&waited.status, view.now)
         ))),
     }

@@ -7,17 +7,23 @@ use aesync_protocol::request::Subscribe;
 use aesync_protocol::{Channel, Event};
 use clap::ValueEnum;
 
-use crate::cmd::changes::change_text;
+use crate::cmd::changes::change_head;
 use crate::cmd::status::report::headline;
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::View;
-use crate::text::{clean, number};
+use crate::text::{clean, count, fields, head_and_rest, number};
 
 const EXAMPLES: &str = "\
+Goes on until it is ended or the connection is lost: --timeout is for connecting and for the daemon's
+first answer, not for events. To wait for a state of things and no longer than a time: aectl wait.
+
 Examples:
   aectl watch                              everything
   aectl watch change --since 0 --json      all changes the feed still holds, then those to come";
+
+/// The columns of the time, the channel and the gaps behind them.
+const INDENT: usize = 25;
 
 /// What `watch` is asked for.
 #[derive(Debug, clap::Args)]
@@ -82,32 +88,53 @@ pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
     }
 }
 
-/// An event on one line, with the time of its arrival.
+/// An event on one line, or as few as the terminal allows, with the time of its arrival.
 fn line(event: &Event, view: &View) -> String {
-    let (channel, text) = without_time(event, view);
+    let Told { channel, head, rest, is_bad } = tell(event, view);
     let time = view.now.to_string();
     let time = time.get(11..19).unwrap_or(&time);
-    format!("{}  {channel:<12}  {}", view.paint.dim(format!("{time}Z")), text.trim_end())
+    let head = format!("{}  {channel:<12}  {head}", view.paint.dim(format!("{time}Z")));
+    let paint = |rest: &str| if is_bad { view.paint.red(rest) } else { view.paint.dim(rest) };
+    head_and_rest(&head, &rest, INDENT, view.width, paint)
 }
 
-/// The event's channel, and what happened.
-pub(super) fn without_time(event: &Event, view: &View) -> (&'static str, String) {
+/// An event in words.
+pub(super) struct Told {
+    pub(super) channel: &'static str,
+    /// What happened to what.
+    pub(super) head: String,
+    /// What may be cut, without colour.
+    pub(super) rest: String,
+    is_bad: bool,
+}
+
+/// What happened.
+pub(super) fn tell(event: &Event, view: &View) -> Told {
+    let told = |channel, head: String, rest: String| Told { channel, head, rest, is_bad: false };
     match event {
-        Event::Status { status } => ("status", headline(status, view.now)),
+        Event::Status { status } => told("status", headline(status, view.now), String::new()),
         Event::Notification { notification } => {
             let id = notification.entity_id.as_deref().map(|id| format!(" {}", clean(id))).unwrap_or_default();
             let (kind, entity_type) = (clean(&notification.kind), clean(&notification.entity_type));
-            ("notification", format!("{kind}  {entity_type}{id}  {}", view.paint.dim(clean(&notification.message))))
+            told("notification", format!("{kind}  {entity_type}{id}"), clean(&notification.message).into_owned())
         }
-        Event::Change { change } => ("change", change_text(change, view).trim_start().to_owned()),
+        Event::Change { change } => {
+            let record = change.record.as_ref().map(fields).unwrap_or_default();
+            told("change", format!("{}  {}", change.seq, change_head(change, view)), record)
+        }
         Event::Outbox { entry } => {
-            let error = entry.last_error.as_ref().map(|error| view.paint.red(clean(&error.message))).unwrap_or_default();
-            ("outbox", format!("{}  {}  {}  {}  {error}", entry.entry, entry.state, clean(&entry.entity_type), clean(&entry.id)))
+            let head = format!("{}  {}  {}  {}", entry.entry, entry.state, clean(&entry.entity_type), clean(&entry.id));
+            let error = entry.last_error.as_ref().map(|error| clean(&error.message).into_owned()).unwrap_or_default();
+            Told { is_bad: true, ..told("outbox", head, error) }
         }
-        Event::Progress(progress) => ("progress", progress_text(progress)),
-        Event::Checkpoint { seq } => ("checkpoint", format!("the position is now {seq}")),
-        Event::Lagged { dropped } => ("lagged", format!("{} events were missed", number(*dropped))),
-        Event::Gone { reason, .. } => ("gone", format!("changes can't be followed from here any more ({})", clean(reason))),
+        Event::Progress(progress) => told("progress", progress_text(progress), String::new()),
+        Event::Checkpoint { seq } => told("checkpoint", format!("the position is now {seq}"), String::new()),
+        Event::Lagged { dropped } => {
+            told("lagged", format!("{} missed", count(*dropped, "event was", "events were")), String::new())
+        }
+        Event::Gone { reason, .. } => {
+            told("gone", format!("changes can't be followed from here any more ({})", clean(reason)), String::new())
+        }
     }
 }
 

@@ -28,6 +28,9 @@ fn each_form_of_input_is_pushed_as_it_was_written() {
         (vec!["push", "-"], "{\"interactions\":[{\"id\":\"a\",\"n\":1.50}]}"),
         (vec!["push", "-", "--type", "interactions"], "[{\"id\":\"a\",\"n\":1.50}]"),
         (vec!["push", "-", "--type", "interactions"], "{\"id\":\"a\",\"n\":1.50}\n"),
+        // As editors on Windows begin a file.
+        (vec!["push", "-"], "\u{feff}{\"interactions\":[{\"id\":\"a\",\"n\":1.50}]}"),
+        (vec!["push", "-", "--type", "interactions"], "\u{feff}{\"id\":\"a\",\"n\":1.50}\r\n"),
     ] {
         let daemon = Daemon::new(|_, params| queued(params, "pending"));
         let stdout = daemon.run_with(&args, stdin).ok();
@@ -64,6 +67,9 @@ fn a_push_that_waits_tells_by_its_exit_code_how_far_it_came() {
         assert_eq!(done.code, code, "{wait} {state}: {done:?}");
         assert_eq!(done.stderr.is_empty(), code == 0, "{wait} {state}: {done:?}");
         assert!(done.stdout.contains("ENTRY"));
+        if code == 5 {
+            assert!(done.stderr.starts_with("aectl: 1 entity is still on the way after 1m; it stays queued: "), "{done:?}");
+        }
     }
 }
 
@@ -108,6 +114,83 @@ fn a_big_push_that_fails_halfway_says_how_far_it_came() {
         done.stderr
     );
     assert!(done.stderr.contains(&format!("index {first} of a: the outbox is full; aectl outbox")), "{}", done.stderr);
+}
+
+/// A daemon that takes lines of so many bytes.
+fn narrow(limit: usize) -> Daemon {
+    Daemon::new(move |_, params| {
+        if params.to_string().len() <= limit {
+            return queued(params, "pending");
+        }
+        let message = format!("the message is longer than {limit} bytes; send it in several smaller ones");
+        Reply::TurnAway(json!({"code": -32000, "message": message, "data": {"code": "too_large", "retryable": false}}))
+    })
+}
+
+/// What was taken: the request id and the entities of each push.
+fn taken(daemon: &Daemon, limit: usize) -> Vec<(String, Vec<String>)> {
+    let pushes = daemon.requests().into_iter().map(|(_, params)| params).filter(|params| params.to_string().len() <= limit);
+    pushes
+        .map(|params| {
+            let entities = params["changes"]["a"].as_array().expect("entities").iter();
+            (
+                params["requestId"].as_str().unwrap_or_default().to_owned(),
+                entities.map(|entity| entity["id"].as_str().expect("an id").to_owned()).collect(),
+            )
+        })
+        .collect()
+}
+
+#[test]
+fn a_daemon_that_takes_shorter_messages_gets_smaller_parts_each_entity_once_and_in_order() {
+    let padding = "x".repeat(1000);
+    let input: String = (0..130).map(|id| format!("{{\"id\":\"{id}\",\"x\":\"{padding}\"}}\n")).collect();
+    let limit = 64 * 1024;
+    let daemon = narrow(limit);
+    let stdout = daemon.run_with(&["push", "-", "--type", "a"], &input).ok();
+    assert_eq!(stdout, "130 entities: 130 queued\n");
+    let pushed: Vec<String> = taken(&daemon, limit).into_iter().flat_map(|(_, entities)| entities).collect();
+    assert_eq!(pushed, (0..130).map(|id| id.to_string()).collect::<Vec<_>>());
+    assert!(daemon.requests().len() <= 8, "what was found out about the limit holds for the rest: {}", daemon.requests().len());
+}
+
+#[test]
+fn a_repetition_of_a_push_in_smaller_parts_has_the_same_ids_for_the_same_entities() {
+    let input: String = (0..9).map(|id| format!("{{\"id\":\"{id}\",\"x\":\"{}\"}}\n", "x".repeat(300))).collect();
+    let limit = 1000;
+    let (first, again) = (narrow(limit), narrow(limit));
+    for daemon in [&first, &again] {
+        daemon.run_with(&["push", "-", "--type", "a", "--request-id", "r"], &input).ok();
+    }
+    let parts = taken(&first, limit);
+    assert_eq!(parts, taken(&again, limit));
+    let ids: Vec<&str> = parts.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(ids, (1..=parts.len()).map(|number| format!("r.{number}")).collect::<Vec<_>>());
+    assert!(parts.len() > 1);
+}
+
+#[test]
+fn an_entity_that_does_not_go_through_alone_is_named() {
+    let input = format!("{{\"id\":\"0\"}}\n{{\"id\":\"1\",\"x\":\"{}\"}}\n{{\"id\":\"2\"}}\n", "x".repeat(2000));
+    let done = narrow(1000).run_with(&["push", "-", "--type", "a"], &input);
+    assert_eq!(
+        (done.code, done.stderr.as_str()),
+        (
+            1,
+            "aectl: entity 1 of a takes 1.9 KiB, which is more than the daemon takes in one message; make it smaller, or raise \
+             ipc.max_message (1 of 3 entities is queued; then push the rest from entity 2 on)\n"
+        )
+    );
+}
+
+#[test]
+fn an_entity_that_is_too_large_for_the_server_is_not_tried_again() {
+    let daemon = Daemon::new(|_, _| {
+        Reply::Error(json!({"code": -32000, "message": "a[1] is 9 bytes, and the server takes 8 at most; nothing was enqueued",
+            "data": {"code": "too_large", "retryable": false, "index": 1, "hint": "shorten it"}}))
+    });
+    let done = daemon.run_with(&["push", "-", "--type", "a"], "{\"id\":0}\n{\"id\":1}\n");
+    assert_eq!((done.code, daemon.requests().len()), (1, 1), "{done:?}");
 }
 
 #[test]

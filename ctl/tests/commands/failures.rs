@@ -39,7 +39,9 @@ fn no_daemon_is_told_with_the_path_and_what_to_do() {
     let path = dir.path().join("s");
     let done = finish(aectl(&path, &["status"]), "");
     assert_eq!((done.code, done.stdout.as_str()), (3, ""));
-    assert!(done.stderr.contains(&path.display().to_string()) && done.stderr.contains("systemctl"), "{}", done.stderr);
+    assert!(done.stderr.contains(&path.display().to_string()) && done.stderr.contains("which --socket names"), "{}", done.stderr);
+    let examined = finish(aectl(&path, &["doctor"]), "").stdout;
+    assert!(examined.contains(&format!("No daemon listens on {}, which --socket names.", path.display())), "{examined}");
 }
 
 #[test]

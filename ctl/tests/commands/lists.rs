@@ -15,6 +15,23 @@ fn a_record_is_shown_field_by_field() {
     assert_eq!(daemon.requests()[0].1, json!({"entityType": "interactions", "id": "a"}));
 }
 
+#[test]
+fn a_record_that_is_not_there_is_told_with_where_to_look() {
+    let daemon = Daemon::new(|_, _| {
+        let message = "there is no end_user with id \"nope\" in the replica";
+        Reply::Error(json!({"code": -32000, "message": message, "data": {"code": "not_found", "retryable": false}}))
+    });
+    let done = daemon.run(&["get", "end_user", "nope"]);
+    assert_eq!(
+        (done.code, done.stderr.as_str()),
+        (
+            1,
+            "aectl: there is no end_user with id \"nope\" in the replica; see what is there with `aectl list end_user`, or ask the server \
+             with `aectl pull end_user`\n"
+        )
+    );
+}
+
 /// 2,500 records in pages of the size that was asked for.
 fn records() -> Daemon {
     Daemon::new(|_, params| {

@@ -79,7 +79,8 @@ fn watching_prints_a_line_for_each_change_and_outlives_a_restart_of_the_daemon()
         Reply::Stream(json!({"log": "l", "seq": 7}), events)
     });
     let mut watching = daemon.start(&["status", "--watch"]);
-    for expected in ["● Synced: 3 changes", "▲ Pending: 3 changes", "✕ aesyncd is not running", "⟳ Syncing…: 3 changes"]
+    for expected in
+        ["● Synced: 3 changes", "▲ Pending: 3 changes", "✕ aesyncd is not running: aectl doctor", "⟳ Syncing…: 3 changes"]
     {
         let line = watching.line();
         assert!(line.contains(&format!("Z  {expected}")), "{expected}: {line}");

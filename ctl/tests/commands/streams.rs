@@ -152,6 +152,29 @@ fn waiting_exits_with_0_when_it_was_reached_and_with_5_when_it_was_not() {
 }
 
 #[test]
+fn waiting_for_no_time_asks_once() {
+    let daemon = Daemon::new(|_, _| Reply::Result(json!({"reached": false, "status": status("pending")})));
+    let done = daemon.run(&["wait", "synced", "--timeout", "0s"]);
+    assert_eq!(done.code, 5, "{done:?}");
+    assert!(done.stderr.starts_with("aectl: not synced now: ▲ Pending: "), "{}", done.stderr);
+    assert_eq!(daemon.requests(), [("wait".to_owned(), json!({"for": "synced", "timeoutMs": 0}))]);
+    let done = daemon.run(&["status", "--timeout", "0s"]);
+    assert_eq!((done.code, daemon.requests().len()), (2, 1), "{done:?}");
+}
+
+#[test]
+fn a_time_out_of_watch_is_for_the_first_answer_and_not_for_events() {
+    let silent = Daemon::new(|_, _| Reply::Silence);
+    assert_eq!(silent.run(&["watch", "--timeout", "50ms"]).code, 5);
+    let limit = Duration::from_millis(500);
+    let daemon = Daemon::new(move |_, _| {
+        Reply::Late(json!({"log": "l", "seq": 7}), limit * 2, vec![json!({"channel": "checkpoint", "seq": 9})])
+    });
+    let done = daemon.run(&["watch", "--timeout", "500ms"]);
+    assert!(done.stdout.contains("the position is now 9"), "{done:?}");
+}
+
+#[test]
 fn the_daemons_own_time_out_is_waited_for() {
     let limit = Duration::from_millis(20);
     let daemon = Daemon::new(move |_, _| {

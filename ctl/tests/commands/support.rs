@@ -20,10 +20,14 @@ pub(crate) enum Reply {
     Events(Vec<Value>, Value),
     /// Events behind the result, then the end of the connection.
     Stream(Value, Vec<Value>),
+    /// The same with so long a silence before the events.
+    Late(Value, Duration, Vec<Value>),
     /// Events behind the result, on a connection that stays.
     Follow(Value, Vec<Value>),
     /// Nothing, ever.
     Silence,
+    /// An error about no request in particular, and the end of the connection.
+    TurnAway(Value),
     /// The end of the connection.
     HangUp,
     /// A line as it is.
@@ -116,8 +120,20 @@ fn serve(stream: UnixStream, handler: &Handler, requests: &Mutex<Vec<(String, Va
                 last = true;
                 [answer("result", result)].into_iter().chain(events.iter().map(event)).collect()
             }
+            Reply::Late(result, silence, events) => {
+                last = true;
+                if reader.get_mut().write_all((answer("result", result) + "\n").as_bytes()).is_err() {
+                    return;
+                }
+                std::thread::sleep(silence);
+                events.iter().map(event).collect()
+            }
             Reply::Follow(result, events) => [answer("result", result)].into_iter().chain(events.iter().map(event)).collect(),
             Reply::Line(line) => vec![line],
+            Reply::TurnAway(error) => {
+                last = true;
+                vec![json!({"jsonrpc": "2.0", "id": null, "error": error}).to_string()]
+            }
             Reply::Silence => vec![],
             Reply::HangUp => return,
         };

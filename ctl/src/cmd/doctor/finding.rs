@@ -3,7 +3,10 @@
 use serde::Serialize;
 
 use crate::output::View;
-use crate::text::clean;
+use crate::text::{clean, wrap};
+
+/// The columns of the sign, the name and the gaps behind them.
+const INDENT: usize = 17;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -61,9 +64,11 @@ pub(in crate::cmd) fn list_text(findings: &[Finding], view: &View) -> String {
             Level::Warning => paint.orange("!"),
             Level::Broken => paint.red("✕"),
         };
-        text.push_str(&format!("{sign} {:<14} {}\n", finding.check, clean(&finding.message)));
+        let line = format!("{sign} {:<14} {}", finding.check, clean(&finding.message));
+        text.push_str(&(wrap(&line, INDENT, view.width) + "\n"));
         if let Some(next) = &finding.next {
-            text.push_str(&format!("{:17}→ {}\n", "", clean(next)));
+            let line = format!("{:INDENT$}→ {}", "", clean(next));
+            text.push_str(&(wrap(&line, INDENT + 2, view.width) + "\n"));
         }
     }
     let count = |level| findings.iter().filter(|finding| finding.level == level).count();
@@ -72,7 +77,7 @@ pub(in crate::cmd) fn list_text(findings: &[Finding], view: &View) -> String {
         (0, warnings) => format!("It works; worth a look: {warnings}."),
         (broken, _) => format!("Broken: {broken}. Begin with the first ✕."),
     };
-    text + "\n" + &verdict + "\n"
+    text + "\n" + &wrap(&verdict, 0, view.width) + "\n"
 }
 
 #[cfg(test)]

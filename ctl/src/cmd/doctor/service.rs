@@ -9,7 +9,8 @@ use aesync_protocol::status::Attention;
 
 use super::system::is_socket;
 use super::{Finding, Told};
-use crate::context::{Context, LOCAL};
+use crate::cmd::status::report::advice_for;
+use crate::context::{Absence, Context, LOCAL};
 
 /// The file that the daemon listens on.
 pub(super) fn socket(path: &Path) -> Finding {
@@ -62,17 +63,30 @@ fn connect(context: &Context) -> Result<Client, Finding> {
     let path = context
         .socket_path()
         .map_err(|error| Finding::broken("socket", error.to_string(), "name a shorter path with --socket"))?;
-    Client::connect_within(&path, context.patience(LOCAL)).map_err(|error| failed(&error))
+    Client::connect_within(&path, context.patience(LOCAL)).map_err(|error| match error {
+        ClientError::NotRunning { path, .. } => not_running(context, &path),
+        other => failed(&other),
+    })
+}
+
+fn not_running(context: &Context, path: &Path) -> Finding {
+    match context.absence(path) {
+        Absence::Named { path, by } => Finding::broken(
+            "service",
+            format!("No daemon listens on {}, which {by} names.", path.display()),
+            format!("aesyncd --socket {}, or leave {by} out for the usual daemon", path.display()),
+        ),
+        Absence::Service { start } => Finding::broken(
+            "service",
+            "aesyncd is not running.",
+            format!("{start}; if it ends again: journalctl -u aesyncd -n 30, aesyncd --check"),
+        ),
+    }
 }
 
 /// What it means that a call failed.
 fn failed(error: &ClientError) -> Finding {
     match error {
-        ClientError::NotRunning { start, .. } => Finding::broken(
-            "service",
-            "aesyncd is not running.",
-            format!("{start}; if it ends again: journalctl -u aesyncd -n 30, aesyncd --check"),
-        ),
         ClientError::PermissionDenied { .. } => {
             let text = error.to_string();
             let (what, next) = text.split_once("; ").unwrap_or((&text, "ask its administrator for access"));
@@ -114,6 +128,71 @@ fn permissions(role: Role) -> Finding {
 
 /// What the daemon itself says needs a person.
 pub(super) fn attention(attention: &Attention) -> Finding {
-    let (what, next) = attention.message.split_once(": ").unwrap_or((&attention.message, "see aectl status"));
-    Finding::warning("attention", format!("{what}."), next)
+    let message = attention.message.as_str();
+    let (what, next) = match message.split_once(": ") {
+        // What comes behind the colon is the reason, and then what to do.
+        Some((_, rest)) if rest.contains("; ") && matches!(attention.code.as_str(), "push_stopped" | "login_refused") => {
+            message.rsplit_once("; ").unwrap_or((message, advice_for(&attention.code)))
+        }
+        Some((what, next)) if next.contains("aectl ") || attention.code.starts_with("storage") => (what, next),
+        _ => (message, advice_for(&attention.code)),
+    };
+    Finding::warning("attention", format!("{}.", what.trim_end_matches('.')), next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_attention_comes_with_a_step_that_helps() {
+        for (code, message, what, next) in [
+            (
+                "conflicts",
+                "1 local change was overruled: decide with `aectl conflicts`",
+                "1 local change was overruled.",
+                "decide with `aectl conflicts`",
+            ),
+            (
+                "updates_dropped",
+                "the server drops updates of existing a rows and keeps its own",
+                "the server drops updates of existing a rows and keeps its own.",
+                "change such rows on the server itself; for what it overruled see `aectl conflicts`",
+            ),
+            (
+                "push_stopped",
+                "pushing is stopped: there is no such route; check server.url, then `aectl sync`",
+                "pushing is stopped: there is no such route.",
+                "check server.url, then `aectl sync`",
+            ),
+            (
+                "login_refused",
+                "the sign-in was refused: wrong password; `aectl login`",
+                "the sign-in was refused: wrong password.",
+                "`aectl login`",
+            ),
+            (
+                "misconfigured",
+                "server.url: no server is set",
+                "server.url: no server is set.",
+                "correct aesyncd.toml, then `aectl reload`",
+            ),
+            (
+                "parked",
+                "2 local changes of another sign-in wait until that one is back",
+                "2 local changes of another sign-in wait until that one is back.",
+                "sign in as before with `aectl login`, or give them up with `aectl outbox discard`",
+            ),
+            (
+                "storage_full",
+                "nothing can be stored (no space): make room; the daemon goes on by itself",
+                "nothing can be stored (no space).",
+                "make room; the daemon goes on by itself",
+            ),
+            ("from_the_future", "Look out.", "Look out.", "if it stays: `aectl bug-report`"),
+        ] {
+            let found = attention(&Attention { code: code.to_owned(), message: message.to_owned(), count: None });
+            assert_eq!((found.message.as_str(), found.next.as_deref()), (what, Some(next)), "{code}");
+        }
+    }
 }

@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         count(args.chosen.entries.len() as u64, "entry", "entries")
     };
     if !args.yes && !confirmed(&what)? {
-        return Err(Failure::Refused("nothing was given up".to_owned()));
+        return Err(Failure::Refused("nothing was given up; answer y to do it".to_owned()));
     }
     let (entries, all) = args.chosen.into_params();
     context.answer(&OutboxDiscard { entries, all }, LOCAL, |answer, _| {

@@ -8,6 +8,7 @@ use aesync_protocol::Record;
 use aesync_protocol::request::Method as _;
 use aesync_protocol::request::{OutboxEdit, OutboxList};
 use aesync_protocol::response::Entry;
+use serde_json::Value;
 
 use super::show::fetch_entry;
 use crate::context::{Context, LOCAL, parse};
@@ -34,7 +35,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
             let entry: Entry = parse(OutboxList::NAME, &json)?;
             match edited(&entry.data)? {
                 Some(data) => data,
-                None => return Err(Failure::Refused(format!("entry {} was not changed, so that nothing was sent", args.entry))),
+                None => {
+                    return Err(Failure::Refused(format!(
+                        "entry {0} was not changed, so that nothing was sent; `aectl outbox retry {0}` sends it as it is",
+                        args.entry
+                    )));
+                }
             }
         }
     };
@@ -44,8 +50,11 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn record(text: &str) -> Result<Record, Failure> {
-    serde_json::from_str(text)
-        .map_err(|error| Failure::Usage(format!("the entity is no JSON object: {error}; correct it and try again")))
+    let wrong = |why: String| Failure::Usage(format!("the entity is no JSON object: {why}; correct it and try again"));
+    match serde_json::from_str(text).map_err(|error| wrong(error.to_string()))? {
+        Value::Object(record) => Ok(record),
+        other => Err(wrong(format!("it is {}", crate::cmd::push::kind(&other.to_string())))),
+    }
 }
 
 /// What the editor made of it; `None` when it is the same as before.

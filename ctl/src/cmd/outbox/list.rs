@@ -97,7 +97,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
 }
 
 fn rows(entries: &[&RawValue], continued: bool, view: &View) -> Result<String, Failure> {
-    let mut table = Table::new(&[
+    let mut heads = vec![
         ("ENTRY", Align::Right),
         ("STATE", Align::Left),
         ("OP", Align::Left),
@@ -105,13 +105,28 @@ fn rows(entries: &[&RawValue], continued: bool, view: &View) -> Result<String, F
         ("ID", Align::Left),
         ("SIZE", Align::Right),
         ("QUEUED", Align::Left),
-        ("LAST ERROR", Align::Left),
-    ])
-    // It is the number that the other commands take.
-    .yielding(4)
-    .continued(continued);
+    ];
+    // A terminal has no room for it beside the rest.
+    let is_below = view.width.is_some();
+    if !is_below {
+        heads.push(("LAST ERROR", Align::Left));
+    }
+    // The number is what the other commands take.
+    let mut table = Table::new(&heads).yielding(4).continued(continued);
     for json in entries {
-        table.row(row(&parse(OutboxList::NAME, json)?, view));
+        let entry: Entry = parse(OutboxList::NAME, json)?;
+        let error = entry.last_error.as_ref().map(|error| clean(&error.message).into_owned());
+        let mut cells = row(&entry, view);
+        match error {
+            Some(error) if is_below => {
+                table.row(cells);
+                table.below(error);
+            }
+            error => {
+                cells.extend(error);
+                table.row(cells);
+            }
+        }
     }
     Ok(match (table.is_empty(), continued) {
         (false, _) => table.text(view),
@@ -130,6 +145,5 @@ fn row(entry: &Entry, view: &View) -> Vec<String> {
         clean(&entry.id).into_owned(),
         bytes(entry.bytes),
         ago(view.now, entry.enqueued_at),
-        entry.last_error.as_ref().map(|error| clean(&error.message).into_owned()).unwrap_or_default(),
     ]
 }

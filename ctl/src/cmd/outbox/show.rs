@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::context::{Context, LOCAL, fetch_from, parse};
 use crate::exit::Failure;
 use crate::output::{Align, Table, View};
-use crate::text::{ago, bytes, clean, value};
+use crate::text::{ago, bytes, clean, value, wrap};
 
 /// What `outbox show` is asked for.
 #[derive(Debug, clap::Args)]
@@ -83,13 +83,13 @@ fn text(entry: &Entry, view: &View) -> String {
         }
         None => {}
     }
-    let head: String =
-        lines.into_iter().map(|(name, text)| format!("{}  {text}\n", view.paint.dim(format!("{name:<7}")))).collect();
-    let mut table = Table::new(&[("FIELD", Align::Left), ("VALUE", Align::Left)]);
+    let line = |(name, text)| format!("{}  {text}", view.paint.dim(format!("{name:<7}")));
+    let head: String = lines.into_iter().map(|fact| wrap(&line(fact), 9, view.width) + "\n").collect();
+    let mut table = Table::new(&[("FIELD", Align::Left), ("VALUE", Align::Left)]).wrapping();
     for (name, field) in &entry.data {
         table.row(vec![clean(name).into_owned(), value(field)]);
     }
-    format!("{head}\n{}", table.text(&View { width: None, ..*view }))
+    format!("{head}\n{}", table.text(view))
 }
 
 /// What the entry does, in a word.

@@ -22,54 +22,99 @@ impl Input<'_> {
 /// Reads all of the input before anything is sent, so that a mistake in its last line costs nothing.
 pub(super) fn parse<'a>(text: &'a str, entity_type: Option<&'a str>) -> Result<Input<'a>, Failure> {
     let input = match entity_type {
-        None => serde_json::from_str(text).map_err(|error| {
+        None => types(text).map_err(|why| {
             Failure::Usage(format!(
-                "the input is not {{\"TYPE\": [entity, ...]}}: {error}; for an array or lines of entities say --type"
+                "the input is not {{\"TYPE\": [entity, ...]}}: {why}; for an array or lines of entities say --type"
             ))
         })?,
-        Some(entity_type) => Input(vec![(entity_type.into(), entities(text)?)]),
+        Some(entity_type) => Input(vec![(
+            entity_type.into(),
+            entities(text).map_err(|why| {
+                Failure::Usage(format!("the input is neither an array nor lines of JSON: {why}; correct it, nothing was sent"))
+            })?,
+        )]),
     };
+    for (name, entities) in &input.0 {
+        if let Some((index, other)) = entities.iter().enumerate().find(|(_, entity)| !entity.get().starts_with('{')) {
+            return Err(Failure::Usage(format!(
+                "entity {index} of {name} is {}, and an entity is an object; correct it, nothing was sent",
+                kind(other.get())
+            )));
+        }
+    }
     if input.count() == 0 {
         return Err(Failure::Usage("the input holds no entities; give at least one".to_owned()));
     }
     Ok(input)
 }
 
-fn entities(text: &str) -> Result<Vec<&RawValue>, Failure> {
-    let values = if text.trim_start().starts_with('[') {
+fn types(text: &str) -> Result<Input<'_>, String> {
+    let types: Types<'_> = match text.trim_start().starts_with('{') {
+        true => serde_json::from_str(text).map_err(|error| error.to_string())?,
+        // What is wrong with what is no JSON at all is said rather than what kind it begins like.
+        false => match serde_json::from_str::<&RawValue>(text) {
+            Ok(other) => return Err(format!("it is {}", kind(other.get()))),
+            Err(error) => return Err(error.to_string()),
+        },
+    };
+    let mut input = Vec::new();
+    for (name, value) in types.0 {
+        if !value.get().starts_with('[') {
+            return Err(format!("{name:?} holds {}, and an array of entities belongs there", kind(value.get())));
+        }
+        input.push((name, serde_json::from_str(value.get()).map_err(|error| error.to_string())?));
+    }
+    Ok(Input(input))
+}
+
+fn entities(text: &str) -> Result<Vec<&RawValue>, String> {
+    if text.trim_start().starts_with('[') {
         serde_json::from_str(text)
     } else {
         serde_json::Deserializer::from_str(text).into_iter().collect()
-    };
-    values.map_err(|error| {
-        Failure::Usage(format!("the input is neither an array nor lines of JSON: {error}; correct it, nothing was sent"))
-    })
+    }
+    .map_err(|error| error.to_string())
 }
 
-impl<'de> Deserialize<'de> for Input<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InputVisitor;
+/// What JSON calls a value, by how it begins.
+pub(in crate::cmd) fn kind(json: &str) -> &'static str {
+    match json.trim_start().bytes().next() {
+        Some(b'{') => "an object",
+        Some(b'[') => "an array",
+        Some(b'"') => "a text",
+        Some(b't' | b'f') => "true or false",
+        Some(b'n') => "null",
+        _ => "a number",
+    }
+}
 
-        impl<'de> Visitor<'de> for InputVisitor {
-            type Value = Input<'de>;
+/// The values of an object in their order, each under its own name.
+struct Types<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Types<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TypesVisitor;
+
+        impl<'de> Visitor<'de> for TypesVisitor {
+            type Value = Types<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object of entity types, each with an array of entities")
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut types: Vec<(Cow<'de, str>, Vec<&'de RawValue>)> = Vec::new();
+                let mut types: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
                 while let Some(Name(name)) = map.next_key()? {
                     if types.iter().any(|(seen, _)| *seen == name) {
                         return Err(A::Error::custom(format_args!("entity type {name:?} is given twice")));
                     }
                     types.push((name, map.next_value()?));
                 }
-                Ok(Input(types))
+                Ok(Types(types))
             }
         }
 
-        deserializer.deserialize_map(InputVisitor)
+        deserializer.deserialize_map(TypesVisitor)
     }
 }
 
@@ -94,6 +139,26 @@ mod tests {
             ("{\"a\":1}", Some("t"), vec![r#"t {"a":1}"#]),
         ] {
             assert_eq!(parsed(text, entity_type).expect(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_shape_is_told_in_the_words_of_json() {
+        for (text, entity_type, expected) in [
+            ("[{}]", None, "it is an array; for"),
+            ("\"a\"", None, "it is a text; for"),
+            ("{\"a\":{}}", None, "\"a\" holds an object, and an array of entities belongs there"),
+            ("{\"a\":\"b\"}", None, "\"a\" holds a text,"),
+            ("{\"a\":[{},5]}", None, "entity 1 of a is a number, and an entity is an object"),
+            ("{\"a\":null}", None, "\"a\" holds null,"),
+            ("[[]]", Some("t"), "entity 0 of t is an array,"),
+            ("true\n", Some("t"), "entity 0 of t is true or false,"),
+        ] {
+            let said = parsed(text, entity_type).expect_err(text).to_string();
+            assert!(said.contains(expected), "{text}: {said}");
+            for word in ["sequence", "map", "string", "expected"] {
+                assert!(!said.contains(word), "{text}: {said}");
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use aesync_protocol::response::{EntryState, PushedEntry};
 use super::human;
 use crate::exit::Failure;
 use crate::output::{Align, Table, View};
-use crate::text::{clean, count, number};
+use crate::text::{clean, count, number, wrap};
 
 /// As many entities are shown one by one; of more than that, only how many there are.
 const SHOWN: usize = 20;
@@ -63,10 +63,11 @@ impl Outcome {
         } else {
             let states: Vec<_> =
                 self.states.iter().map(|(state, entries)| format!("{} {}", number(*entries), word(*state))).collect();
-            text.push_str(&format!("{}: {}\n", count(self.total, "entity", "entities"), states.join(", ")));
+            let line = format!("{}: {}", count(self.total, "entity", "entities"), states.join(", "));
+            text.push_str(&(wrap(&line, 2, view.width) + "\n"));
         }
         for warning in &self.warnings {
-            text.push_str(&format!("{} {warning}\n", view.paint.orange("!")));
+            text.push_str(&(wrap(&format!("{} {warning}", view.paint.orange("!")), 2, view.width) + "\n"));
         }
         if self.warned > self.warnings.len() as u64 {
             text.push_str(&format!("{} in all; --json shows each\n", count(self.warned, "warning", "warnings")));
@@ -87,9 +88,10 @@ impl Outcome {
         match (refused, waiting) {
             (0, 0) => Ok(ExitCode::SUCCESS),
             (0, waiting) => Err(Failure::NotReached(format!(
-                "{} still on the way after {}; they stay queued: see `aectl outbox`",
+                "{} still on the way after {}; {} queued: see `aectl outbox`",
                 count(waiting, "entity is", "entities are"),
-                human(patience)
+                human(patience),
+                if waiting == 1 { "it stays" } else { "they stay" }
             ))),
             (refused, _) => Err(Failure::Refused(format!(
                 "{} not taken by the server; see `aectl outbox` and `aectl conflicts`",

@@ -17,21 +17,69 @@ pub(super) const BUDGET: usize = MAX_MESSAGE - 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Part<'a> {
     types: Vec<(&'a str, &'a [&'a RawValue])>,
-    /// How many entities of the whole input come before this part.
-    pub(super) before: u64,
-    /// Where it begins in its first type.
-    first_index: usize,
+    start: Place,
+    /// Where the next part begins.
+    pub(super) end: Place,
+    /// Its bytes as JSON, never less than they are.
+    pub(super) size: usize,
 }
 
-impl Part<'_> {
+/// A position in the input.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Place {
+    entity_type: usize,
+    index: usize,
+    /// How many entities of the whole input come before it.
+    before: u64,
+}
+
+impl<'a> Part<'a> {
+    /// As many entities from `start` on as `budget` bytes hold, and at least one; `None` when there are no more.
+    pub(super) fn next(input: &'a Input<'a>, start: Place, budget: usize) -> Option<Self> {
+        let mut part = Self { types: Vec::new(), start, end: start, size: 0 };
+        for (name, entities) in input.0.iter().skip(start.entity_type) {
+            let rest = entities.get(part.end.index..).unwrap_or_default();
+            part.size += around(name);
+            let mut count = 0;
+            for entity in rest {
+                let size = entity.get().len() + 1;
+                if part.size + size > budget && part.end.before > start.before {
+                    break;
+                }
+                part.size += size;
+                part.end.before += 1;
+                count += 1;
+            }
+            if let Some(taken) = rest.get(..count).filter(|taken| !taken.is_empty()) {
+                part.types.push((name, taken));
+            }
+            if count < rest.len() {
+                part.end.index += count;
+                break;
+            }
+            part.end = Place { entity_type: part.end.entity_type + 1, index: 0, ..part.end };
+        }
+        (part.count() > 0).then_some(part)
+    }
+
     pub(super) fn count(&self) -> u64 {
-        self.types.iter().map(|(_, entities)| entities.len() as u64).sum()
+        self.end.before - self.start.before
+    }
+
+    /// How many entities of the whole input come before this part.
+    pub(super) fn before(&self) -> u64 {
+        self.start.before
     }
 
     /// The first entity's type and index in the whole input.
-    pub(super) fn first_type(&self) -> Option<(&str, usize)> {
-        self.types.first().map(|(name, _)| (*name, self.first_index))
+    pub(super) fn first(&self) -> Option<(&str, usize)> {
+        self.types.first().map(|(name, _)| (*name, self.start.index))
     }
+}
+
+/// The name with its quotes, colon, brackets and comma; each character may be escaped.
+fn around(name: &str) -> usize {
+    name.len() * 6 + 6
 }
 
 impl Serialize for Part<'_> {
@@ -57,19 +105,12 @@ pub(super) struct Params<'a> {
     pub(super) timeout_ms: Option<u64>,
 }
 
-/// Splits the input into as few parts of at most `budget` bytes as its order allows.
-pub(super) fn split<'a>(input: &'a Input<'a>, budget: usize) -> Result<Vec<Part<'a>>, Failure> {
-    let mut parts = Vec::new();
-    let mut part = Part { types: Vec::new(), before: 0, first_index: 0 };
-    let mut used = 0;
+/// Refuses an entity that fits into no message, before anything is sent.
+pub(super) fn check(input: &Input<'_>, budget: usize) -> Result<(), Failure> {
     for (name, entities) in &input.0 {
-        // The name with its quotes, colon, brackets and comma; each character may be escaped.
-        let around = name.len() * 6 + 6;
-        let mut start = 0;
-        used += around;
         for (index, entity) in entities.iter().enumerate() {
             let size = entity.get().len() + 1;
-            if around + size > budget {
+            if around(name) + size > budget {
                 return Err(Failure::Usage(format!(
                     "entity {index} of {} takes {}, and a message may take {}; make it smaller",
                     clean(name),
@@ -77,26 +118,9 @@ pub(super) fn split<'a>(input: &'a Input<'a>, budget: usize) -> Result<Vec<Part<
                     bytes(budget as u64)
                 )));
             }
-            if used + size > budget {
-                push_slice(&mut part, name, entities.get(start..index).unwrap_or_default());
-                let before = part.before + part.count();
-                parts.push(std::mem::replace(&mut part, Part { types: Vec::new(), before, first_index: index }));
-                start = index;
-                used = around;
-            }
-            used += size;
         }
-        push_slice(&mut part, name, entities.get(start..).unwrap_or_default());
     }
-    parts.push(part);
-    parts.retain(|part| part.count() > 0);
-    Ok(parts)
-}
-
-fn push_slice<'a>(part: &mut Part<'a>, name: &'a str, entities: &'a [&'a RawValue]) {
-    if !entities.is_empty() {
-        part.types.push((name, entities));
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -106,8 +130,12 @@ mod tests {
 
     fn written(text: &str, budget: usize) -> Vec<String> {
         let input = input::parse(text, None).expect("input");
-        let parts = split(&input, budget).expect("parts");
-        parts.iter().map(|part| format!("{} {}", part.before, serde_json::to_string(part).expect("JSON"))).collect()
+        let parts = split(&input, budget);
+        parts.iter().map(|part| format!("{} {}", part.start.before, serde_json::to_string(part).expect("JSON"))).collect()
+    }
+
+    fn split<'a>(input: &'a Input<'a>, budget: usize) -> Vec<Part<'a>> {
+        std::iter::successors(Part::next(input, Place::default(), budget), |part| Part::next(input, part.end, budget)).collect()
     }
 
     #[test]
@@ -128,7 +156,7 @@ mod tests {
         let entity = format!("{{\"x\":\"{}\"}}", "y".repeat(1000));
         let text = format!("{{\"{}\":[{}]}}", "\\u0001".repeat(20), vec![entity.as_str(); 20_000].join(","));
         let input = input::parse(&text, None).expect("input");
-        let parts = split(&input, BUDGET).expect("parts");
+        let parts = split(&input, BUDGET);
         assert_eq!(parts.len(), 3);
         for part in &parts {
             let params = Params {
@@ -145,7 +173,19 @@ mod tests {
     #[test]
     fn an_entity_that_is_too_large_is_named() {
         let input = input::parse(r#"{"a":[{"i":1},{"i":22222222222222222222222}]}"#, None).expect("input");
-        let failure = split(&input, 25).expect_err("too large");
+        let failure = check(&input, 25).expect_err("too large");
         assert!(failure.to_string().contains("entity 1 of a takes"), "{failure}");
+    }
+
+    #[test]
+    fn an_entity_beyond_the_budget_goes_alone_and_keeps_its_place() {
+        let text = r#"{"b":[{"i":1},{"i":2222222222222222222222222},{"i":3}],"none":[],"a":[{"i":4}]}"#;
+        let input = input::parse(text, None).expect("input");
+        let places: Vec<_> = split(&input, 25).iter().map(|part| (part.count(), part.first().map(place))).collect();
+        assert_eq!(places, [(1, Some("b 0".into())), (1, Some("b 1".into())), (1, Some("b 2".into())), (1, Some("a 0".into()))]);
+    }
+
+    fn place((name, index): (&str, usize)) -> String {
+        format!("{name} {index}")
     }
 }

@@ -4,7 +4,11 @@ use aesync_protocol::status::{Attention, AuthWord, LinkWord, OfflineReason, Tran
 use aesync_protocol::{Status, StatusWord, Timestamp};
 
 use crate::output::{Align, Paint, Table, View};
-use crate::text::{ago, bytes, clean, count, number, span, until};
+use crate::text::{ago, bytes, clean, columns, count, number, span, until, wrap};
+
+/// What shows the changes that the server overruled, and those that it refused.
+const CONFLICTS: &str = "aectl conflicts";
+const REFUSED: &str = "aectl outbox list --state quarantined";
 
 /// What is shown instead of an indicator while nobody answers.
 pub(super) const NOT_RUNNING: &str = "✕ aesyncd is not running";
@@ -42,7 +46,8 @@ fn label(word: StatusWord) -> &'static str {
 /// The indicator and the reason on one line, without colour.
 pub(crate) fn headline(status: &Status, now: Timestamp) -> String {
     let mut line = indicator(status.status, Paint(false));
-    if let Some(why) = why(status, now).or_else(|| waiting(status)) {
+    let why = why(status, now).or_else(|| waiting(status)).or_else(|| settle(status)).or_else(|| otherwise(status));
+    if let Some(why) = why {
         line.push_str(": ");
         line.push_str(&why);
     }
@@ -57,14 +62,18 @@ pub(super) fn report(status: &Status, view: &View) -> String {
 }
 
 fn top(status: &Status, view: &View) -> String {
-    let mut lines = vec![indicator(status.status, view.paint)];
+    let mut lines: Vec<String> = Vec::new();
     lines.extend(why(status, view.now));
     lines.extend(waiting(status));
     lines.extend(unfinished(status));
+    if lines.is_empty() {
+        lines.extend(if needs_you(status) { settle_below(status) } else { otherwise(status) });
+    }
     if status.status != StatusWord::Synced {
         lines.extend(status.last_synced_at.map(|at| format!("Last synced {}.", ago(view.now, at))));
     }
-    lines.join("\n  ")
+    let lines = lines.iter().map(|line| format!("\n{}", wrap(&format!("  {line}"), 2, view.width)));
+    indicator(status.status, view.paint) + &lines.collect::<String>()
 }
 
 /// Why it is offline, and what comes next.
@@ -73,7 +82,7 @@ pub(crate) fn why(status: &Status, now: Timestamp) -> Option<String> {
     let sentence = match status.reason? {
         OfflineReason::Unreachable => match status.retry_at {
             Some(at) => format!("No answer from the server for {lasted}; next try {}.", until(now, at)),
-            None => format!("No answer from the server for {lasted}."),
+            None => format!("No answer from the server for {lasted}: aectl doctor"),
         },
         OfflineReason::SignedOut => "Nobody is signed in: aectl login".to_owned(),
         OfflineReason::AuthRequired => "The server no longer takes the sign-in: aectl login".to_owned(),
@@ -107,6 +116,58 @@ fn waiting(status: &Status) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", ") + ".")
 }
 
+/// Whether there are changes that only a person can bring further.
+fn needs_you(status: &Status) -> bool {
+    status.outbox.quarantined > 0 || status.outbox.conflicts > 0
+}
+
+/// What is left when nothing waits any more; each of it is told below, with its command.
+fn settle_below(status: &Status) -> Option<String> {
+    (status.status == StatusWord::Pending).then(|| "Nothing waits to be sent; what is left needs you:".to_owned())
+}
+
+/// The same in one sentence with the commands.
+fn settle(status: &Status) -> Option<String> {
+    let items: Vec<_> = left(status).map(|(_, message, command)| format!("{message} ({command})")).collect();
+    (!items.is_empty()).then(|| items.join(", ") + ".")
+}
+
+/// The code, the sentence and the command for each kind of change that a person has to settle.
+fn left(status: &Status) -> impl Iterator<Item = (&'static str, String, &'static str)> {
+    let outbox = &status.outbox;
+    let refused = (outbox.quarantined > 0).then(|| {
+        let message = format!("{} refused by the server", count(outbox.quarantined, "change was", "changes were"));
+        ("quarantined", message, REFUSED)
+    });
+    let overruled = (outbox.conflicts > 0).then(|| {
+        let message = format!("{} overruled by the server", count(outbox.conflicts, "change was", "changes were"));
+        ("conflicts", message, CONFLICTS)
+    });
+    overruled.into_iter().chain(refused)
+}
+
+/// What a state means about which nothing else is to be said.
+fn otherwise(status: &Status) -> Option<String> {
+    let named = |wanted: fn(&TypeStatus) -> bool| {
+        let names: Vec<_> = status.types.iter().filter(|(_, state)| wanted(state)).map(|(name, _)| clean(name)).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    };
+    match status.status {
+        StatusWord::Synced => None,
+        StatusWord::Syncing => Some("The server is asked for what is new.".to_owned()),
+        StatusWord::Offline => Some("The server is not reached: aectl doctor".to_owned()),
+        // What needs a person is told with its own sentence.
+        StatusWord::Pending if !status.attention.is_empty() => None,
+        StatusWord::Pending => Some(if let Some(types) = named(|state| state.dirty) {
+            format!("The server has news that are not fetched yet, of {types}: aectl pull")
+        } else if let Some(types) = named(|state| state.suspicious) {
+            format!("The server's last answer looked incomplete, of {types}: aectl reconcile")
+        } else {
+            "The last pull is some time ago: aectl pull".to_owned()
+        }),
+    }
+}
+
 /// The types whose first sync is not done.
 fn unfinished(status: &Status) -> Option<String> {
     let types: Vec<_> =
@@ -116,29 +177,62 @@ fn unfinished(status: &Status) -> Option<String> {
 
 /// What needs a person, each with the command for it.
 fn attention(status: &Status, view: &View) -> String {
-    status.attention.iter().map(|item| attention_line(item, view.paint) + "\n").collect()
+    let told = |code: &str| status.attention.iter().any(|item| item.code == code);
+    // A daemon that only counts them.
+    let untold = left(status).filter(|(code, ..)| !told(code)).map(|(code, message, _)| Attention {
+        code: code.to_owned(),
+        message,
+        count: None,
+    });
+    status.attention.iter().cloned().chain(untold).map(|item| attention_line(&item, view) + "\n").collect()
 }
 
-fn attention_line(item: &Attention, paint: Paint) -> String {
+fn attention_line(item: &Attention, view: &View) -> String {
     let message = clean(&item.message);
-    let mut line = format!("  {} {message}", paint.orange("!"));
-    if let Some(command) = command_for(&item.code).filter(|_| !message.contains("aectl ")) {
-        line.push_str(&format!("  {} {}", paint.dim("→"), paint.bold(command)));
+    let line = format!("  {} {message}", view.paint.orange("!"));
+    match command_for(&item.code).filter(|_| !message.contains("aectl ")) {
+        // A command is not torn apart.
+        Some(command) if view.width.is_some_and(|width| columns(&message) + columns(command) + 8 > width) => {
+            format!("{}\n    {} {}", wrap(&line, 4, view.width), view.paint.dim("→"), view.paint.bold(command))
+        }
+        Some(command) => format!("{line}  {} {}", view.paint.dim("→"), view.paint.bold(command)),
+        None => wrap(&line, 4, view.width),
     }
-    line
+}
+
+/// What to do about an attention item whose sentence does not say so, in words for where there is room.
+pub(crate) fn advice_for(code: &str) -> &'static str {
+    match code {
+        "conflicts" => "decide each with `aectl conflicts`",
+        "quarantined" => "correct or discard them: `aectl outbox list --state quarantined`",
+        "updates_dropped" => "change such rows on the server itself; for what it overruled see `aectl conflicts`",
+        "parked" => "sign in as before with `aectl login`, or give them up with `aectl outbox discard`",
+        "invisible" => "look at them with `aectl outbox list --state acked`",
+        "reconcile_held" => "if they are really gone: `aectl reconcile --accept`",
+        "misconfigured" => "correct aesyncd.toml, then `aectl reload`",
+        "push_stopped" => "check server.url, then `aectl sync`",
+        "paused" => "`aectl resume`",
+        "token_unreadable" | "login_refused" | "signed_out" => "`aectl login`",
+        "token_not_kept" => "make the state directory writable, then `aectl login`",
+        _ if code.starts_with("auth") => "`aectl login`",
+        _ if code.starts_with("storage") => "look at the disk with `aectl doctor`, and make room",
+        _ => "if it stays: `aectl bug-report`",
+    }
 }
 
 /// What to type about an attention item whose sentence does not say so. Codes that are not known here still have their sentence.
 fn command_for(code: &str) -> Option<&'static str> {
     match code {
-        "conflicts" => Some("aectl conflicts"),
-        "quarantined" => Some("aectl outbox list --state quarantined"),
-        "parked" => Some("aectl outbox"),
+        "conflicts" => Some(CONFLICTS),
+        "quarantined" => Some(REFUSED),
+        "updates_dropped" => Some(CONFLICTS),
+        // Whose they are is for a person to say.
+        "parked" => Some("aectl login"),
         "invisible" => Some("aectl outbox list --state acked"),
         "reconcile_held" => Some("aectl reconcile --accept"),
         "misconfigured" => Some("aectl reload"),
         "paused" => Some("aectl resume"),
-        "login_refused" | "signed_out" => Some("aectl login"),
+        "login_refused" | "signed_out" | "token_unreadable" | "token_not_kept" => Some("aectl login"),
         _ if code.starts_with("auth") => Some("aectl login"),
         _ => None,
     }
@@ -147,12 +241,16 @@ fn command_for(code: &str) -> Option<&'static str> {
 fn facts(status: &Status, view: &View) -> String {
     let mut facts = Vec::new();
     if let Some(error) = &status.last_error {
-        facts.push(("last error", format!("{} {}", clean(&error.message), view.paint.dim(ago(view.now, error.at)))));
+        facts.push((
+            "last error",
+            format!("{} {}", clean(&error.message), view.paint.dim(format!("({})", ago(view.now, error.at)))),
+        ));
     }
     facts.push(("server", server(status)));
     facts.push(("link", link_text(status, view.now)));
     facts.extend(sign_in(status, view.now).map(|text| ("sign-in", text)));
-    facts.into_iter().map(|(name, text)| format!("  {}  {text}\n", view.paint.dim(format!("{name:<10}")))).collect()
+    let line = |(name, text)| format!("  {}  {text}", view.paint.dim(format!("{name:<10}")));
+    facts.into_iter().map(|fact| wrap(&line(fact), 14, view.width) + "\n").collect()
 }
 
 fn server(status: &Status) -> String {

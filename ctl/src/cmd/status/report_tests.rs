@@ -65,7 +65,7 @@ fn offline_says_why_what_waits_and_when_it_goes_on() {
   ! 1 change was refused: see `aectl outbox list`
   ! Look out.
 
-  last error  connection refused 40 s ago
+  last error  connection refused (40 s ago)
   server      https://ae.example, tenant 7f3a
   link        waiting to try again, 2 reconnects
   sign-in     me@example.com, expires in 3 days
@@ -83,10 +83,69 @@ fn each_reason_for_being_offline_names_what_to_do() {
         ("auth_required", "The server no longer takes the sign-in: aectl login"),
         ("misconfigured", "Configuration, token and server don't fit together: correct them, then aectl reload"),
         ("paused", "Paused for 2 min: aectl resume"),
-        ("unreachable", "No answer from the server for 2 min."),
+        ("unreachable", "No answer from the server for 2 min: aectl doctor"),
     ] {
         let status = status(json!({"status": "offline", "reason": reason}));
         assert_eq!(headline(&status, plain().now), format!("✕ Offline: {expected}"));
+    }
+}
+
+#[test]
+fn a_state_that_only_a_person_can_end_says_so_with_the_commands() {
+    let status = status(json!({"status": "pending", "outbox": {"quarantined": 1, "conflicts": 2}}));
+    let text = report(&status, &plain());
+    assert!(
+        text.starts_with(
+            "\
+▲ Pending
+  Nothing waits to be sent; what is left needs you:
+  Last synced 2 min ago.
+
+  ! 2 changes were overruled by the server  → aectl conflicts
+  ! 1 change was refused by the server  → aectl outbox list --state quarantined
+
+"
+        ),
+        "{text}"
+    );
+    assert_eq!(
+        headline(&status, plain().now),
+        "▲ Pending: 2 changes were overruled by the server (aectl conflicts), 1 change was refused by the server (aectl outbox list \
+         --state quarantined)."
+    );
+}
+
+#[test]
+fn what_the_daemon_tells_is_not_told_twice() {
+    let status = status(json!({
+        "status": "pending", "outbox": {"quarantined": 1},
+        "attention": [{"code": "quarantined", "message": "1 local change is refused by the server: see `aectl outbox list`", "count": 1}]
+    }));
+    assert_eq!(report(&status, &plain()).matches("refused").count(), 1);
+}
+
+#[test]
+fn each_state_says_something_even_when_nothing_waits() {
+    for (patch, expected) in [
+        (json!({"status": "syncing"}), "⟳ Syncing…: The server is asked for what is new."),
+        (
+            json!({"status": "pending", "types": {"end_user": {"dirty": true}}}),
+            "▲ Pending: The server has news that are not fetched yet, of end_user: aectl pull",
+        ),
+        (
+            json!({"status": "pending", "types": {"end_user": {"suspicious": true}}}),
+            "▲ Pending: The server's last answer looked incomplete, of end_user: aectl reconcile",
+        ),
+        (json!({"status": "pending"}), "▲ Pending: The last pull is some time ago: aectl pull"),
+        (json!({"status": "offline"}), "✕ Offline: The server is not reached: aectl doctor"),
+        (json!({}), "● Synced"),
+    ] {
+        let status = status(patch);
+        assert_eq!(headline(&status, plain().now), expected);
+        assert_eq!(
+            report(&status, &plain()).lines().nth(1),
+            expected.split_once(": ").map(|(_, why)| format!("  {why}")).as_deref().or(Some(""))
+        );
     }
 }
 

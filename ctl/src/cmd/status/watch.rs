@@ -111,7 +111,7 @@ impl Shown<'_> {
                 let text = self.screen.replace(&without_daemon(self.format, &view), width, height);
                 self.context.output.write(&text)
             }
-            None if self.format == Format::Plain => self.line(NOT_RUNNING, &view.now.to_string()),
+            None if self.format == Format::Plain => self.line(&format!("{NOT_RUNNING}: aectl doctor"), &view.now.to_string()),
             _ => self.line(&without_daemon(self.format, &view), ""),
         }
     }
