@@ -141,7 +141,7 @@ impl Table {
     }
 }
 
-/// Takes from the widest until all of them fit. Where there is room, no column gets less than its longest word takes, such as an id.
+/// Takes from the widest until all of them fit. Where there is room, no column gets less than its longest word takes, as an id.
 fn share(widths: &mut [usize], words: &[usize], mut room: usize) {
     let mut by_width: Vec<(&mut usize, usize)> = widths.iter_mut().zip(words.iter().copied()).collect();
     by_width.sort_unstable();
