@@ -133,8 +133,8 @@ impl fmt::Display for Absence {
             Self::Service { start } => write!(f, "aesyncd is not running; start it with `{start}`, or run `aesyncd`"),
             Self::Named { path, by } => write!(
                 f,
-                "aesyncd is not running: no daemon listens on {path}, which {by} names; start one with `aesyncd --socket {path}`, or \
-                 leave {by} out for the usual one",
+                "aesyncd is not running: no daemon listens on {path}, which {by} names; start one with `aesyncd --socket {path}`, \
+                 or leave {by} out for the usual one",
                 path = path.display()
             ),
         }
@@ -175,7 +175,7 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

@@ -165,10 +165,11 @@ pub(crate) fn cut(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
-/// Breaks a line at words, so that it fits `width` columns; what follows stands `indent` columns in. Without a width it stays as it is.
+/// Breaks a line at words, so that it fits `width` columns; what follows stands `indent` columns in. Without a width it stays as it
+/// is.
 ///
-/// Colours take no columns. A word that is longer than a line stays whole, and so does what stands between backticks while it fits: both
-/// are there to be copied.
+/// Colours take no columns. A word that is longer than a line stays whole, and so does what stands between backticks while it fits:
+/// both are there to be copied.
 pub(crate) fn wrap(line: &str, indent: usize, width: Option<usize>) -> String {
     let Some(width) = width else { return line.to_owned() };
     // Where there is hardly any room, an indentation must not take it.
@@ -232,7 +233,7 @@ pub(crate) fn fill(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// What must be read on one line or more, and behind it as much of the rest as the last of them has room for, or else on a line of its own.
+/// What must be whole, on one line or more, and as much of the rest as the last of them has room for, or else a line of its own.
 pub(crate) fn head_and_rest(
     head: &str,
     rest: &str,

@@ -122,7 +122,7 @@ fn send(
         }
         let params = parts::Params {
             changes: &part,
-            // The parts of one push need ids of their own, the same ones in every repetition. One that is too long is not even read.
+            // The parts of one push need ids of their own, the same in every repetition. One that is too long is not even read.
             request_id: args.request_id.as_ref().map(|id| if is_whole { id.clone() } else { format!("{id}.{}", taken + 1) }),
             wait,
             timeout_ms: wait.map(|_| millis(patience)),

@@ -50,7 +50,8 @@ fn text(reconciled: &Reconciled, view: &View) -> String {
     let mut text = table.text(view);
     if held > 0 {
         let note = format!(
-            "{} held back: so many missing at once may be a mistake of the server. If they are really gone: aectl reconcile --accept",
+            "{} held back: so many missing at once may be a mistake of the server. If they are really gone: \
+             aectl reconcile --accept",
             count(held, "deletion is", "deletions are")
         );
         text.push_str(&format!("\n{}\n", wrap(&note, 0, view.width)));

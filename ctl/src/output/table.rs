@@ -141,7 +141,7 @@ impl Table {
     }
 }
 
-/// Takes from the widest until all of them fit, but where there is room no column gets less than its longest word, such as an id, takes.
+/// Takes from the widest until all of them fit. Where there is room, no column gets less than its longest word takes, as an id.
 fn share(widths: &mut [usize], words: &[usize], mut room: usize) {
     let mut by_width: Vec<(&mut usize, usize)> = widths.iter_mut().zip(words.iter().copied()).collect();
     by_width.sort_unstable();
@@ -217,7 +217,8 @@ mod tests {
         table.row(vec!["n".into(), "1".into(), String::new()]);
         assert_eq!(
             table.text(&view(Some(30))),
-            "FIELD  SENT        SERVER\ntitle  a long      0af0c1d2-aa\n       text that   aa-4bbb-8cc\n       goes on     c\nn      1\n"
+            "FIELD  SENT        SERVER\ntitle  a long      0af0c1d2-aa\n       text that   aa-4bbb-8cc\n       \
+             goes on     c\nn      1\n"
         );
         assert_eq!(table.text(&view(Some(80))), table.text(&view(None)));
     }

@@ -26,8 +26,8 @@ fn a_record_that_is_not_there_is_told_with_where_to_look() {
         (done.code, done.stderr.as_str()),
         (
             1,
-            "aectl: there is no end_user with id \"nope\" in the replica; see what is there with `aectl list end_user`, or ask the server \
-             with `aectl pull end_user`\n"
+            "aectl: there is no end_user with id \"nope\" in the replica; see what is there with `aectl list end_user`, or ask the \
+             server with `aectl pull end_user`\n"
         )
     );
 }

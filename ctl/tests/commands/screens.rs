@@ -153,8 +153,8 @@ fn each_table_fits_the_terminal() {
 /// Sentences and values as long as servers send them.
 fn wordy() -> Daemon {
     let id = "0af0c1d2-aaaa-4bbb-8ccc-ddddeeeeffff";
-    let sentence = "the server answered POST /v1/sync/push with 500: the row is locked by another transaction which went on for longer \
-                    than the server allows, says the database";
+    let sentence = "the server answered POST /v1/sync/push with 500: the row is locked by another transaction which went on \
+                    for longer than the server allows, says the database";
     let refused = json!({"code": "server_error", "status": 500, "message": sentence, "at": "2020-01-31T11:58:00.000Z"});
     let status = status(&json!({
         "lastError": refused,

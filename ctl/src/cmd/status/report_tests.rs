@@ -110,8 +110,8 @@ fn a_state_that_only_a_person_can_end_says_so_with_the_commands() {
     );
     assert_eq!(
         headline(&status, plain().now),
-        "▲ Pending: 2 changes were overruled by the server (aectl conflicts), 1 change was refused by the server (aectl outbox list \
-         --state quarantined)."
+        "▲ Pending: 2 changes were overruled by the server (aectl conflicts), 1 change was refused by the server \
+         (aectl outbox list --state quarantined)."
     );
 }
 
@@ -119,7 +119,7 @@ fn a_state_that_only_a_person_can_end_says_so_with_the_commands() {
 fn what_the_daemon_tells_is_not_told_twice() {
     let status = status(json!({
         "status": "pending", "outbox": {"quarantined": 1},
-        "attention": [{"code": "quarantined", "message": "1 local change is refused by the server: see `aectl outbox list`", "count": 1}]
+        "attention": [{"code": "quarantined", "message": "1 local change is refused: see `aectl outbox list`", "count": 1}]
     }));
     assert_eq!(report(&status, &plain()).matches("refused").count(), 1);
 }
