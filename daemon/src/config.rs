@@ -16,6 +16,7 @@ mod sections;
 mod shown;
 mod value;
 
+use std::collections::BTreeMap;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
@@ -45,6 +46,18 @@ pub struct Loaded {
     pub file: Option<PathBuf>,
     /// What is allowed and still should not be so, in one sentence each, with what to do.
     pub warnings: Vec<String>,
+    /// Where each key was said that was: for what turns out to be wrong only when it is used.
+    pub places: BTreeMap<&'static str, Place>,
+}
+
+impl Loaded {
+    /// What is wrong with a key that may have been said somewhere.
+    #[must_use]
+    pub fn about(&self, key: &'static str, message: String) -> String {
+        let place = self.places.get(key).cloned();
+        place
+            .map_or_else(|| message.clone(), |place| Problem { place, key: key.to_owned(), message: message.clone() }.to_string())
+    }
 }
 
 /// The names of all keys, such as `sync.interval`, in the order of the file.
@@ -79,7 +92,7 @@ impl Config {
         }
         draft.environment(environment);
         draft.compare();
-        let Draft { mut config, mut problems, .. } = draft;
+        let Draft { mut config, mut problems, places } = draft;
         if !problems.is_empty() {
             problems.sort_by(|left, right| left.place.cmp(&right.place));
             return Err(ConfigError::Invalid(problems));
@@ -88,7 +101,7 @@ impl Config {
         take_credential(&mut config.auth, environment, &mut warnings);
         let secrets = [&config.auth.token_file, &config.auth.password_file];
         warnings.extend(secrets.into_iter().flatten().filter_map(|path| secret_file::warning(path)));
-        Ok(Loaded { config, file: file.map(|(path, _)| path), warnings })
+        Ok(Loaded { config, file: file.map(|(path, _)| path), warnings, places })
     }
 }
 

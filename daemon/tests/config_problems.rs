@@ -147,6 +147,7 @@ fn a_wrong_variable_is_named_like_a_wrong_key() {
         ("AESYNC_SYNC__ENTITY_TYPES", "a,,b", "AESYNC_SYNC__ENTITY_TYPES: ", "name 2"),
         ("AESYNC_SYNC__ENTITY_TYPES", "[\"a\"", "AESYNC_SYNC__ENTITY_TYPES: ", "no TOML list"),
         ("AESYNC_SYNC__ENTITY_TYPES", "[\"a\"]\nb = 1", "AESYNC_SYNC__ENTITY_TYPES: ", "no TOML list"),
+        ("AESYNC_SERVER_URL", "http://h", "AESYNC_SERVER_URL: ", "did you mean AESYNC_SERVER__URL"),
         ("AESYNC_SYNC__INTERVALL", "5m", "AESYNC_SYNC__INTERVALL: ", "did you mean AESYNC_SYNC__INTERVAL?"),
         ("AESYNC_sync__interval", "5m", "AESYNC_sync__interval: ", "did you mean AESYNC_SYNC__INTERVAL?"),
         ("AESYNC_SERVER__URI", "x", "AESYNC_SERVER__URI: ", "did you mean AESYNC_SERVER__URL?"),

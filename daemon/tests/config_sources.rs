@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by them, its helpers included")]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -102,7 +103,7 @@ fn a_users_default_file_is_read_when_it_is_there() {
     let home = tempfile::tempdir().expect("a directory");
     let variables = environment(&[("HOME", home.path().to_str().expect("UTF-8"))]);
     let without = Config::load(None, &variables, &Scope::User.into()).expect("defaults");
-    assert_eq!(without, Loaded { config: Config::default(), file: None, warnings: Vec::new() });
+    assert_eq!(without, Loaded { config: Config::default(), file: None, warnings: Vec::new(), places: BTreeMap::new() });
 
     let path = home.path().join(".config/aesyncd/aesyncd.toml");
     std::fs::create_dir_all(path.parent().expect("a directory")).expect("writable");

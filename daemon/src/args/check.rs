@@ -8,6 +8,7 @@ use aesync_protocol::endpoint::Scope;
 
 use super::{Args, EXIT_CONFIGURATION};
 use crate::config::{Config, Environment, Loaded, secret_file};
+use crate::ipc;
 use crate::server::token::Claims;
 use crate::server::{Rest, RestOptions, ServerUrl};
 
@@ -44,16 +45,18 @@ fn report(args: &Args, environment: &Environment, scope: Scope) -> Report {
         Ok(loaded) => loaded,
         Err(error) => return Report { errors: vec![error.to_string()], ..Report::default() },
     };
-    let Loaded { config, file, mut warnings } = loaded;
+    let mut warnings = loaded.warnings.clone();
+    let Loaded { config, file, .. } = &loaded;
     let mut errors = Vec::new();
     let (socket, state) =
-        (args.socket_path(&config, environment, scope), config.state_dir(environment, &args.installation(scope)));
+        (args.socket_path(config, environment, scope), config.state_dir(environment, &args.installation(scope)));
     errors.extend(socket.as_ref().err().map(ToString::to_string));
     errors.extend(state.as_ref().err().map(ToString::to_string));
-    errors.extend(sign_in_problems(&config));
-    match server_problem(&config) {
+    errors.extend(sign_in_problems(&loaded));
+    warnings.extend(strangers(&loaded));
+    match server_problem(config) {
         Ok(None) => {}
-        Ok(Some(error)) => errors.push(error),
+        Ok(Some(error)) => errors.push(loaded.about("server.ca_file", error)),
         Err(NoServer) => {
             warnings.push(
                 "server.url is not set: the daemon syncs only once somebody has named a server with `aectl login`".to_owned(),
@@ -84,15 +87,31 @@ fn server_problem(config: &Config) -> Result<Option<String>, NoServer> {
     Ok(tried.err())
 }
 
-fn sign_in_problems(config: &Config) -> Vec<String> {
-    let auth = &config.auth;
+fn sign_in_problems(loaded: &Loaded) -> Vec<String> {
+    let auth = &loaded.config.auth;
     let token = auth.token_file.as_deref().and_then(|path| match secret_file::token(path) {
-        Ok(token) => other_tenant(config, path, Claims::of(&token).ok()?.tenant.as_deref()),
+        Ok(token) => other_tenant(&loaded.config, path, Claims::of(&token).ok()?.tenant.as_deref()),
         Err(error) => Some(error.to_string()),
     });
     let password =
         auth.password_file.as_deref().and_then(|path| secret_file::password(path).err()).map(|error| error.to_string());
-    token.into_iter().chain(password).collect()
+    let token = token.map(|problem| loaded.about("auth.token_file", problem));
+    token.into_iter().chain(password.map(|problem| loaded.about("auth.password_file", problem))).collect()
+}
+
+/// Whom `[access]` names and this system does not know. A directory service may know them later, so that it is no error.
+fn strangers(loaded: &Loaded) -> Vec<String> {
+    let access = &loaded.config.access;
+    let lists =
+        [("access.observers", &access.observers), ("access.operators", &access.operators), ("access.admins", &access.admins)];
+    let unknown =
+        lists.into_iter().flat_map(|(key, names)| names.iter().filter(|name| !ipc::knows(name)).map(move |name| (key, name)));
+    unknown
+        .map(|(key, name)| {
+            let (kind, name) = name.strip_prefix('@').map_or(("user", name.as_str()), |group| ("group", group));
+            loaded.about(key, format!("this system knows no {kind} {name:?}, so that the name has no effect for now"))
+        })
+        .collect()
 }
 
 /// Rule R39.
@@ -168,6 +187,33 @@ mod tests {
             assert!(errors.iter().all(|error| error.contains(part.unwrap_or_default())), "{text}: {errors:?}");
             assert!(errors.iter().all(|error| !error.contains("hunter2")), "{errors:?}");
         }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_told_with_the_line_and_the_key_that_name_it() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("aesyncd.toml");
+        for (text, place) in [
+            ("[auth]\n\ntoken_file = 'missing'", ":3: auth.token_file: "),
+            ("[auth]\nemail = 'a@b.c'\npassword_file = 'missing'", ":3: auth.password_file: "),
+            ("[server]\nurl = 'https://h'\nca_file = 'missing'", ":3: server.ca_file: "),
+        ] {
+            let errors = checked(dir.path(), text).errors;
+            let begin = format!("{}{place}", file.display());
+            assert!(errors.len() == 1 && errors.iter().all(|error| error.starts_with(&begin)), "{errors:?}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_the_system_does_not_know_are_warned_of() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let report = checked(dir.path(), "[access]\nadmins = ['root', 'nobody-of-this-name']\noperators = ['@no-such-group']");
+        let warned =
+            |place: &str, name: &str| report.warnings.iter().any(|warning| warning.contains(place) && warning.contains(name));
+        assert!(report.errors.is_empty() && report.warnings.len() == 3, "{report:?}");
+        assert!(warned(":2: access.admins: ", "user \"nobody-of-this-name\""), "{report:?}");
+        assert!(warned(":3: access.operators: ", "group \"no-such-group\""), "{report:?}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub(super) struct Draft {
     pub(super) config: Config,
     pub(super) problems: Vec<Problem>,
     /// Where each key was said last.
-    places: BTreeMap<&'static str, Place>,
+    pub(super) places: BTreeMap<&'static str, Place>,
 }
 
 impl Draft {
@@ -72,9 +72,15 @@ impl Draft {
     /// Reads the variables. A file that they override need not be right in those keys; here it must be.
     pub(super) fn environment(&mut self, environment: &Environment) {
         for (variable, value) in environment.starting_with(PREFIX) {
-            // Without the double underscore it is none of the configuration's: AESYNC_SOCKET.
-            let Some((section, leaf)) = variable.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__")) else { continue };
             let place = Place::Variable(variable.to_owned());
+            // Without the double underscore it is none of the configuration's (AESYNC_SOCKET), unless that was forgotten.
+            let Some((section, leaf)) = variable.strip_prefix(PREFIX).and_then(|rest| rest.split_once("__")) else {
+                if let Some(key) = KEYS.iter().find(|key| key.variable().replace("__", "_") == variable) {
+                    let message = format!("it has no effect; did you mean {}, with two underscores?", key.variable());
+                    self.problems.push(Problem { place, key: String::new(), message });
+                }
+                continue;
+            };
             match (KEYS.iter().find(|key| key.variable() == variable), value.to_str()) {
                 (Some(key), Some(text)) => self.put(key, Given::Text(text), place),
                 (Some(key), None) => self.problems.push(Problem {

@@ -37,6 +37,7 @@ pub use access::{Access, AccessLists};
 pub use fanout::{DEFAULT_RING, Fanout};
 pub use limits::Limits;
 pub use listener::{BindError, BindOptions, Listener, bind, serve};
+pub use platform::knows;
 pub use source::{Call, Source};
 #[cfg(windows)]
 pub use windows::Audience;

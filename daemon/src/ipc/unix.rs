@@ -201,6 +201,12 @@ pub(super) fn resolve(lists: &AccessLists, socket_group: Option<u32>) -> Rules {
     rules
 }
 
+/// Whether the system knows this user, or this group with an `@` before its name. Asks the system's user database and may block.
+#[must_use]
+pub fn knows(name: &str) -> bool {
+    name.strip_prefix('@').map_or_else(|| user_id(name), group_id).is_some()
+}
+
 fn user_id(name: &str) -> Option<u32> {
     name.parse().ok().or_else(|| Some(User::from_name(name).ok()??.uid.as_raw()))
 }
