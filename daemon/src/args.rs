@@ -63,7 +63,7 @@ impl Args {
         Installation { scope, instance: self.instance.clone().unwrap_or_else(|| DEFAULT_INSTANCE.to_owned()) }
     }
 
-    /// Reads the configuration, at the start and for every reload; `--state-dir` and `--log` go over it.
+    /// Reads the configuration, at the start and for every reload; `--state-dir`, `--socket` and `--log` go over it.
     ///
     /// # Errors
     /// [`ConfigError`]; the process then ends with [`EXIT_CONFIGURATION`].
@@ -71,6 +71,9 @@ impl Args {
         let mut loaded = Config::load(self.config.as_deref(), environment, &self.installation(scope))?;
         if let Some(dir) = &self.state_dir {
             loaded.config.state.dir = Some(dir.clone());
+        }
+        if let Some(socket) = &self.socket {
+            loaded.config.ipc.socket = Some(socket.clone());
         }
         if let Some(filter) = &self.log {
             loaded.config.log.filter.clone_from(filter);

@@ -57,6 +57,7 @@ reconcile_agree = "6m"
 entity_bytes = "98KiB"
 outbox_entries = 3
 outbox_bytes = "1GiB"
+ring = "1MiB"
 "#;
 
 fn parsed(text: &str) -> Config {

@@ -174,13 +174,13 @@ fn a_file_that_can_not_be_read_is_named_with_the_reason() {
     let path = dir.path().join("aesyncd.toml");
     let refused = |part: &str| {
         let error = Config::load(Some(&path), &Environment::default(), &Scope::System.into()).expect_err(part);
-        assert!(matches!(error, ConfigError::Read { .. }), "{error}");
+        assert!(matches!(error, ConfigError::Read { .. } | ConfigError::NoText { .. }), "{error}");
         let message = error.to_string();
         assert!(message.contains(&path.display().to_string()) && message.contains(part), "{message}");
     };
     refused("No such file");
     std::fs::write(&path, b"[sync]\n# \xff\n").expect("writable");
-    refused("line 2 is not valid UTF-8");
+    refused("line 2 is not valid UTF-8; save it as UTF-8");
     std::fs::write(&path, vec![b'#'; 2 << 20]).expect("writable");
     refused("larger than 1 MiB");
     std::fs::remove_file(&path).expect("removable");

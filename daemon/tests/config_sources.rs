@@ -41,7 +41,7 @@ fn every_key_of_the_contract_has_its_documented_default() {
             r#""log":{"filter":"info","format":"auto"},"#,
             r#""tuning":{"hint_delay":"150ms","pull_gap":"1s","http_interval":"1m","backoff_min":"1s","backoff_max":"1m","#,
             r#""stable_after":"30s","ping_interval":"45s","silence":"1m","request_timeout":"1m","reconcile_agree":"5m","#,
-            r#""entity_bytes":"99KiB","outbox_entries":2000000,"outbox_bytes":"2GiB"}}"#,
+            r#""entity_bytes":"99KiB","outbox_entries":2000000,"outbox_bytes":"2GiB","ring":"16MiB"}}"#,
         )
     );
     assert_eq!(config, Config::default());

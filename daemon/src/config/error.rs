@@ -15,6 +15,14 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
+    /// The file is no text.
+    #[error("reading the configuration file {}: {source}; save it as UTF-8", path.display())]
+    NoText {
+        /// The file.
+        path: PathBuf,
+        /// Where it is none.
+        source: io::Error,
+    },
     /// The file or the environment says something that can't be. Holds at least one problem.
     #[error("{}", list(.0))]
     Invalid(Vec<Problem>),

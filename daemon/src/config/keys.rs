@@ -131,6 +131,7 @@ pub(super) const KEYS: &[Key] = &[
     restart("tuning.entity_bytes", bytes(KIB, 102_000, |config, size| config.tuning.entity_bytes = size)),
     restart("tuning.outbox_entries", count(1, 100_000_000, |config, number| config.tuning.outbox_entries = number)),
     restart("tuning.outbox_bytes", bytes(MIB, 1024 * GIB, |config, size| config.tuning.outbox_bytes = size)),
+    restart("tuning.ring", bytes(64 * KIB, GIB, |config, size| config.tuning.ring = memory(size))),
 ];
 
 const fn reload(name: &'static str, kind: Kind) -> Key {

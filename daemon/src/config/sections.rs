@@ -196,6 +196,9 @@ pub struct TuningConfig {
     /// The most bytes of entities in the outbox.
     #[serde(serialize_with = "bytes")]
     pub outbox_bytes: u64,
+    /// Bytes of events that all subscribers share; who falls out of them is served from the durable feed. 64 KiB to 1 GiB.
+    #[serde(serialize_with = "bytes_of_memory")]
+    pub ring: usize,
 }
 
 const MIB: u64 = 1024 * 1024;
@@ -263,6 +266,7 @@ impl Default for TuningConfig {
             entity_bytes: rules.entity_bytes,
             outbox_entries: rules.outbox_entries,
             outbox_bytes: rules.outbox_bytes,
+            ring: crate::ipc::DEFAULT_RING,
         }
     }
 }

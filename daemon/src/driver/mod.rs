@@ -165,7 +165,7 @@ impl Driver {
         let mut settings = config.settings();
         settings.server = upstream.as_ref().map_or_else(String::new, |upstream| upstream.url.as_str().to_owned());
         let found = identity::boot(&settings, &reader, &reader.registry()?)?;
-        let fanout = Fanout::new(crate::ipc::DEFAULT_RING, &found.ledger.log, found.ledger.last_seq);
+        let fanout = Fanout::new(config.tuning.ring, &found.ledger.log, found.ledger.last_seq);
         let epoch = found.registry.current;
         let epochs: Vec<EpochId> = found.registry.epochs.keys().copied().collect();
         let host =
