@@ -54,9 +54,10 @@ impl Loaded {
     /// What is wrong with a key that may have been said somewhere.
     #[must_use]
     pub fn about(&self, key: &'static str, message: String) -> String {
-        let place = self.places.get(key).cloned();
-        place
-            .map_or_else(|| message.clone(), |place| Problem { place, key: key.to_owned(), message: message.clone() }.to_string())
+        match self.places.get(key) {
+            Some(place) => Problem { place: place.clone(), key: key.to_owned(), message }.to_string(),
+            None => message,
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use aesyncd::config::{Config, Environment, Loaded, make_user_directories, scope_
 #[cfg(unix)]
 use aesyncd::service::activation;
 use aesyncd::service::log::Log;
-use aesyncd::service::{Signal, Signals, Tidying, headline, notify, turned};
+use aesyncd::service::{Bar, Signal, Signals, Tidying, headline, notify, turned};
 use aesyncd::transfer::{Counts, export, import};
 use aesyncd::{Daemon, StartError, StartOptions};
 use anyhow::Context as _;
@@ -80,13 +80,20 @@ fn transfer(args: &Args, environment: &Environment, scope: Scope, config: &Confi
     let dir = config.state_dir(environment, &args.installation(scope))?;
     let options = aesyncd::store_options(config);
     let (what, counts, file) = match (&args.export, &args.import) {
-        (Some(file), _) => ("exported to", export(&dir, options, file)?, file),
-        (None, Some(file)) => ("imported from", import(&dir, options, &config.settings(), file)?, file),
+        (Some(file), _) => {
+            let mut bar = Bar::new("exporting");
+            ("exported to", export(&dir, options, file, &mut |done, total| bar.show(done, total))?, file)
+        }
+        (None, Some(file)) => {
+            let mut bar = Bar::new("importing");
+            ("imported from", import(&dir, options, &config.settings(), file, &mut |done, total| bar.show(done, total))?, file)
+        }
         (None, None) => return Ok(()),
     };
     let Counts { entries, records, .. } = counts;
     let mut out = std::io::stdout();
-    writeln!(out, "{entries} outbox entries and {records} records were {what} {}", file.display()).context("writing to stdout")
+    let (entry, record) = (if entries == 1 { "entry" } else { "entries" }, if records == 1 { "record" } else { "records" });
+    writeln!(out, "{entries} outbox {entry} and {records} {record} were {what} {}", file.display()).context("writing to stdout")
 }
 
 async fn serve(args: Args, environment: Environment, scope: Scope, loaded: Loaded) -> anyhow::Result<()> {

@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 pub mod activation;
+mod bar;
 mod headline;
 pub mod log;
 pub mod notify;
@@ -10,6 +11,7 @@ mod tidy;
 #[cfg(windows)]
 pub mod windows;
 
+pub use self::bar::Bar;
 pub use self::headline::{headline, turned};
 pub use self::signals::{Signal, Signals};
 pub use self::tidy::Tidying;

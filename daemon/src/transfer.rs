@@ -9,6 +9,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Seek as _, Write a
 use std::path::{Path, PathBuf};
 
 use aesync_protocol::Timestamp;
+use aesync_protocol::status::OutboxStatus;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::draft::count;
@@ -86,12 +87,21 @@ pub enum TransferError {
     NotEmpty(PathBuf),
 }
 
+/// Is told how many lines of how many there are. Beforehand an export counts no tombstones and no answers, so that it may end beyond.
+pub type Told<'a> = &'a mut dyn FnMut(u64, u64);
+
+impl Counts {
+    const fn lines(self) -> u64 {
+        self.entries.saturating_add(self.answers).saturating_add(self.records)
+    }
+}
+
 /// Writes everything that `dir` holds to `path`, which must not exist; it is readable for its owner alone, since entries may hold
 /// secrets on their way to the server.
 ///
 /// # Errors
 /// [`TransferError`]; a file that was begun is incomplete, and an import refuses it.
-pub fn export(dir: &Path, options: Options, path: &Path) -> Result<Counts, TransferError> {
+pub fn export(dir: &Path, options: Options, path: &Path, told: Told<'_>) -> Result<Counts, TransferError> {
     let (store, _) = Store::open(dir, options)?;
     let mut open = OpenOptions::new();
     open.write(true).create_new(true);
@@ -99,7 +109,7 @@ pub fn export(dir: &Path, options: Options, path: &Path) -> Result<Counts, Trans
     std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
     let file = open.open(path).map_err(failed("creating", path))?;
     let mut out = Lines { file: BufWriter::new(file), path };
-    let counts = write_all(&store.reader(), options.now, &mut out)?;
+    let counts = write_all(&store.reader(), options.now, &mut out, told)?;
     let file = out.file.into_inner().map_err(|error| failed("writing", path)(error.into_error()))?;
     file.sync_all().map_err(failed("writing", path))?;
     store.close()?;
@@ -118,9 +128,16 @@ impl Lines<'_> {
     }
 }
 
-fn write_all(view: &impl View, now: Timestamp, out: &mut Lines<'_>) -> Result<Counts, TransferError> {
+fn write_all(view: &impl View, now: Timestamp, out: &mut Lines<'_>, told: Told<'_>) -> Result<Counts, TransferError> {
     let mut counts = Counts::default();
     let registry = view.registry()?;
+    let mut total = 0_u64;
+    for epoch in registry.epochs.keys() {
+        let Ledger { records, outbox, .. } = view.ledger(*epoch)?;
+        let OutboxStatus { pending, sent, in_doubt, acked, quarantined, blocked, conflicts, .. } = outbox;
+        let entries = [pending, sent, in_doubt, acked, quarantined, blocked, conflicts];
+        total = entries.into_iter().chain(records.into_values()).fold(total, u64::saturating_add);
+    }
     out.line(&Line::Header { format: FORMAT, exported_at: now })?;
     out.line(&Line::Registry { registry: registry.clone() })?;
     for epoch in registry.epochs.into_keys() {
@@ -133,6 +150,7 @@ fn write_all(view: &impl View, now: Timestamp, out: &mut Lines<'_>) -> Result<Co
                 counts.entries += 1;
                 out.line(&Line::Entry { entry: Box::new(entry) })?;
             }
+            told(counts.lines(), total);
         }
         let mut after = String::new();
         loop {
@@ -154,6 +172,7 @@ fn write_all(view: &impl View, now: Timestamp, out: &mut Lines<'_>) -> Result<Co
                     counts.records += 1;
                     out.line(&Line::Record { epoch, entity_type: entity_type.clone(), id, row })?;
                 }
+                told(counts.lines(), total);
             }
         }
     }
@@ -166,7 +185,7 @@ fn write_all(view: &impl View, now: Timestamp, out: &mut Lines<'_>) -> Result<Co
 ///
 /// # Errors
 /// [`TransferError`]; after one that is no [`TransferError::Line`] the directory may hold a part: remove it, and try again.
-pub fn import(dir: &Path, options: Options, settings: &Settings, path: &Path) -> Result<Counts, TransferError> {
+pub fn import(dir: &Path, options: Options, settings: &Settings, path: &Path, told: Told<'_>) -> Result<Counts, TransferError> {
     let mut file = BufReader::new(File::open(path).map_err(failed("opening", path))?);
     let counts = check(&mut file, path)?;
     file.rewind().map_err(failed("reading", path))?;
@@ -177,6 +196,7 @@ pub fn import(dir: &Path, options: Options, settings: &Settings, path: &Path) ->
     let mut ledgers: std::collections::BTreeMap<EpochId, Ledger> = std::collections::BTreeMap::new();
     let mut registry = Registry::default();
     let mut set = WriteSet::default();
+    let mut done = 0_u64;
     each_line(&mut file, path, |_, line| {
         match line {
             Line::Header { .. } | Line::End { .. } => {}
@@ -194,11 +214,14 @@ pub fn import(dir: &Path, options: Options, settings: &Settings, path: &Path) ->
             }
         }
         if set.writes.len() >= PAGE {
+            done = done.saturating_add(set.writes.len() as u64);
             store.apply(&std::mem::take(&mut set))?;
             store.sync()?;
+            told(done, counts.lines());
         }
         Ok(())
     })?;
+    told(counts.lines(), counts.lines());
     let epochs: Vec<EpochId> = registry.epochs.keys().copied().collect();
     for epoch in &epochs {
         let log = uuid::Uuid::new_v4().to_string();

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use aesync_protocol::Timestamp;
 use aesync_protocol::response::{EntryOp, EntryState};
+use aesync_protocol::status::OutboxStatus;
 use aesyncd::engine::durable::{Entry, EpochId, Identity, Ledger, Registry, Row};
 use aesyncd::engine::settings::Settings;
 use aesyncd::engine::view::View;
@@ -62,7 +63,8 @@ fn row(n: u64) -> Row {
 fn filled(dir: &Path) {
     let identity = Identity { server: "https://ae.example.com".into(), tenant: "t".into(), user: "u".into() };
     let registry = Registry { epochs: [(EPOCH, identity)].into(), current: Some(EPOCH), paused: false, last_entry: 7 };
-    let ledger = Ledger { log: "old".into(), records: [("end_user".into(), 1_203)].into(), ..Ledger::default() };
+    let outbox = OutboxStatus { pending: 3, quarantined: 4, bytes: 560, ..OutboxStatus::default() };
+    let ledger = Ledger { log: "old".into(), records: [("end_user".into(), 1_203)].into(), outbox, ..Ledger::default() };
     let mut writes = vec![Write::Registry(registry), Write::Ledger(EPOCH, ledger)];
     writes.extend((1..=7).map(|number| Write::Entry(entry(number))));
     writes.extend((0..1_203).map(|n| {
@@ -80,10 +82,15 @@ fn what_was_exported_is_there_after_an_import_and_applications_see_it() {
     let (from, to, file) = (dir.path().join("from"), dir.path().join("to"), dir.path().join("export.ndjson"));
     filled(&from);
     let counts = Counts { entries: 7, answers: 0, records: 1_203 };
-    assert_eq!(export(&from, options(), &file).expect("exported"), counts);
+    let mut told = Vec::new();
+    assert_eq!(export(&from, options(), &file, &mut |done, total| told.push((done, total))).expect("exported"), counts);
+    assert!(told.len() > 3 && told.is_sorted() && told.last() == Some(&(1_210, 1_210)), "{told:?}");
     #[cfg(unix)]
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&file.metadata().expect("there").permissions()) & 0o777, 0o600);
-    assert_eq!(import(&to, options(), &settings(), &file).expect("imported"), counts);
+    told.clear();
+    let imported = import(&to, options(), &settings(), &file, &mut |done, total| told.push((done, total)));
+    assert_eq!(imported.expect("imported"), counts);
+    assert!(told.len() > 2 && told.is_sorted() && told.last() == Some(&(1_210, 1_210)), "{told:?}");
     let (store, findings) = Store::open(&to, options()).expect("it opens");
     assert_eq!(findings, []);
     let reader = store.reader();
@@ -104,7 +111,7 @@ fn a_file_that_is_no_whole_export_is_refused_by_line_and_nothing_is_imported() {
     let dir = tempfile::tempdir().expect("a directory");
     let (from, to, file) = (dir.path().join("from"), dir.path().join("to"), dir.path().join("export.ndjson"));
     filled(&from);
-    export(&from, options(), &file).expect("exported");
+    export(&from, options(), &file, &mut |_, _| {}).expect("exported");
     let whole = fs::read_to_string(&file).expect("readable");
     let lines: Vec<&str> = whole.lines().collect();
     let broken = [
@@ -117,7 +124,7 @@ fn a_file_that_is_no_whole_export_is_refused_by_line_and_nothing_is_imported() {
     ];
     for (what, text, problem) in broken {
         fs::write(&file, text).expect("writable");
-        let error = import(&to, options(), &settings(), &file).expect_err(what);
+        let error = import(&to, options(), &settings(), &file, &mut |_, _| {}).expect_err(what);
         assert!(matches!(error, TransferError::Line { .. }) && error.to_string().contains(problem), "{what}: {error}");
         assert!(!to.exists(), "{what}");
     }
@@ -128,9 +135,9 @@ fn nothing_is_overwritten_by_either() {
     let dir = tempfile::tempdir().expect("a directory");
     let (from, file) = (dir.path().join("from"), dir.path().join("export.ndjson"));
     filled(&from);
-    export(&from, options(), &file).expect("exported");
-    let error = export(&from, options(), &file).expect_err("the file is there");
+    export(&from, options(), &file, &mut |_, _| {}).expect("exported");
+    let error = export(&from, options(), &file, &mut |_, _| {}).expect_err("the file is there");
     assert!(matches!(error, TransferError::File { .. }), "{error}");
-    let error = import(&from, options(), &settings(), &file).expect_err("the store is in use");
+    let error = import(&from, options(), &settings(), &file, &mut |_, _| {}).expect_err("the store is in use");
     assert!(matches!(error, TransferError::NotEmpty(_)), "{error}");
 }
