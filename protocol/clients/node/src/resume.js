@@ -71,7 +71,7 @@ export class Resume {
     return events;
   }
 
-  // The event for the app; undefined for a checkpoint, for a change that it has had, and for a channel that is not for apps.
+  // The event for the app; undefined for a checkpoint, for a change that it has had, and for a channel that is not for apps, such as `gone`.
   event(params) {
     const { channel } = params;
     if (channel === "checkpoint") {

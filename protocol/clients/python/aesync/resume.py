@@ -72,7 +72,7 @@ class Resume:
         return events
 
     def event(self, params: Dict[str, Any]) -> Optional[Event]:
-        """The event for the app in an event line; ``None`` for a checkpoint, and for a change that it has had."""
+        """The event for the app in an event line; ``None`` for a checkpoint, for a change that it has had, and for the end of a connection."""
         if params.get("channel") == "checkpoint":
             seq = params.get("seq")
             if not isinstance(seq, int):

@@ -67,8 +67,8 @@ def test_every_golden_event_is_understood() -> None:
         assert isinstance(message, EventLine)
         channel = message.params["channel"]
         seen.add(channel)
-        assert (parse_event(message.params) is None) == (channel == "checkpoint")
-    assert set(CHANNELS) | {"checkpoint", "lagged"} == seen
+        assert (parse_event(message.params) is None) == (channel in ("checkpoint", "gone"))
+    assert set(CHANNELS) | {"checkpoint", "gone", "lagged"} == seen
 
 
 def test_every_golden_error_has_its_code() -> None:
