@@ -1,6 +1,7 @@
-//! Lines of 200 B to 1, 100 and 1,000 subscribers over the local socket: the ring beside its limit, which is lines that are there already
-//! and go out 64 KiB at a time, and beside a tokio broadcast channel that writes every message by itself, in the same run. And what one
-//! stalled subscriber costs the others. Quote the ratios.
+//! Changes to 1, 100 and 1,000 subscribers over the local socket: the daemon's ring beside its limit, which is the barest ring (one buffer, a
+//! position for each subscriber, everything up to the head in one write), and beside a tokio broadcast channel that writes every message by
+//! itself, in the same run. And what one stalled subscriber costs the others. All of them begin with JSON, which the engine writes once for
+//! the store and for the ring. Quote the ratios.
 //!
 //! `cargo bench -p aesyncd --bench ipc_fanout`
 #![cfg(unix)]
@@ -17,10 +18,11 @@
 #[path = "../tests/ipc_support/mod.rs"]
 mod ipc_support;
 
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use aesync_protocol::Change;
+use aesync_protocol::codec::{EncodedChange, write_encoded_change};
 use aesyncd::ipc::{BindOptions, Limits, bind, serve};
 use ipc_support::FakeDaemon;
 use tempfile::TempDir;
@@ -29,29 +31,30 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{broadcast, mpsc, watch};
 
 /// Changes are published in batches, as a pull or a push commits them, and the publisher lets the connections work in between.
-const BATCH: u64 = 100;
+const BATCH: u64 = 150;
+/// Deliveries are counted in so many rounds, after one more that fills what is used again.
+const ROUNDS: u64 = 5;
 /// The best of this many counts.
 const REPEATS: usize = 3;
-const DELIVERIES: u64 = 4_000_000;
-const BROADCAST_DELIVERIES: u64 = 300_000;
+const DELIVERIES: u64 = 8_000_000;
+const BROADCAST_DELIVERIES: u64 = 200_000;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    println!("million deliveries per second of lines of {} B", line_length());
-    println!("      serializing alone: {:6.2}", serializing());
+    println!("million deliveries per second of lines of {} B", line(1).len());
     for subscribers in [1, 100, 1000] {
         let (mut limit, mut ring, mut stalled, mut broadcast) = (0_f64, 0_f64, 0_f64, 0_f64);
         for _ in 0..REPEATS {
-            limit = limit.max(runtime.block_on(ready_lines(subscribers)));
+            limit = limit.max(runtime.block_on(barest_ring(subscribers)));
             ring = ring.max(runtime.block_on(ring_of(subscribers, false)));
             stalled = stalled.max(runtime.block_on(ring_of(subscribers, true)));
             broadcast = broadcast.max(runtime.block_on(broadcast_channel(subscribers)));
         }
         println!(
-            "{subscribers:5} subscribers: limit {limit:6.2}, ring {ring:6.2} ({:.2} of it), with one more that is stalled {stalled:6.2} ({:.2}), broadcast {broadcast:5.2}; ring to broadcast {:.1}",
+            "{subscribers:5} subscribers: limit {limit:6.2}, ring {ring:6.2} ({:.2} of the limit, {:.1} broadcast channels), with one more that is stalled {stalled:6.2} ({:.2}), broadcast {broadcast:5.2}",
             ring / limit,
-            stalled / ring,
-            ring / broadcast
+            ring / broadcast,
+            stalled / ring
         );
     }
 }
@@ -60,25 +63,20 @@ fn one(seq: u64) -> Change {
     ipc_support::change(seq, "an_entity_type", "00000000-0000-0000-0000-000000000000")
 }
 
-fn line_length() -> usize {
-    let mut line = Vec::new();
-    aesync_protocol::codec::write_change(&mut line, &one(1)).unwrap();
-    line.len()
+fn encoded(seq: u64) -> EncodedChange {
+    EncodedChange::new(one(seq)).unwrap()
 }
 
-/// What any publisher of changes is bounded by, however few subscribers there are.
-fn serializing() -> f64 {
-    const COUNT: u64 = 200_000;
-    let changes: Vec<Change> = (1..=COUNT).map(one).collect();
-    let mut lines = Vec::new();
-    let before = Instant::now();
-    for batch in changes.chunks(100) {
-        lines.clear();
-        for change in batch {
-            aesync_protocol::codec::write_change(&mut lines, change).unwrap();
-        }
-    }
-    rate(COUNT, before.elapsed())
+fn line(seq: u64) -> Vec<u8> {
+    let mut line = Vec::new();
+    write_encoded_change(&mut line, &encoded(seq));
+    line
+}
+
+/// The changes of a round, in batches.
+fn batches<T>(round: u64, changes: u64, one: impl Fn(u64) -> T) -> Vec<Vec<T>> {
+    let first = round * changes + 1;
+    (0..changes / BATCH).map(|batch| (0..BATCH).map(|n| one(first + batch * BATCH + n)).collect()).collect()
 }
 
 async fn ring_of(subscribers: u64, one_stalls: bool) -> f64 {
@@ -103,72 +101,73 @@ async fn ring_of(subscribers: u64, one_stalls: bool) -> f64 {
         clients.push(stream);
     }
     let _stalled = one_stalls.then(|| clients.pop());
-    let changes = changes_for(subscribers);
-    // What is stored must not grow while the clock runs.
-    let batches: Vec<Vec<Change>> =
-        (0..changes / BATCH).map(|batch| (1..=BATCH).map(|n| one(batch * BATCH + n)).collect()).collect();
-    daemon.feed.lock().unwrap().extend(batches.iter().flatten().cloned());
-    let readers: Vec<_> = clients.into_iter().map(|stream| tokio::spawn(read_to(stream, changes))).collect();
-    let before = Instant::now();
-    for batch in &batches {
-        daemon.fanout.publish_changes(batch);
-        tokio::task::yield_now().await;
-    }
-    for reader in readers {
-        reader.await.unwrap();
-    }
-    let speed = rate(changes * subscribers, before.elapsed());
+    let changes = changes_for(DELIVERIES, subscribers);
+    let prepare = |round| batches(round, changes, encoded);
+    let fanout = &daemon.fanout;
+    let speed = rounds(clients, changes, prepare, async |batches: &Vec<Vec<EncodedChange>>| {
+        for batch in batches {
+            fanout.publish_changes(batch);
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     stop.send_replace(true);
     served.await.unwrap();
     speed
 }
 
-/// What the sockets carry: nothing is serialized, shared under a lock or waited for.
-async fn ready_lines(subscribers: u64) -> f64 {
+/// The least that a ring of serialized lines does: nothing is filtered, counted or replayed, and a round has room in it.
+async fn barest_ring(subscribers: u64) -> f64 {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();
-    let changes = changes_for(subscribers);
-    let mut lines = Vec::new();
-    for seq in 1..=changes {
-        aesync_protocol::codec::write_change(&mut lines, &one(seq)).unwrap();
-    }
-    let lines: Arc<[u8]> = lines.into();
-    let mut ends = Vec::new();
+    let changes = changes_for(DELIVERIES, subscribers);
+    let lines = Arc::new(RwLock::new(Vec::new()));
+    // How many rounds there were before, and up to where there are lines of this one.
+    let (head, heads) = watch::channel((0_u64, 0_usize));
+    let mut clients = Vec::new();
     for _ in 0..subscribers {
-        let client = UnixStream::connect(&path).await.unwrap();
-        let (server, _) = listener.accept().await.unwrap();
-        ends.push((client, server));
-    }
-    let before = Instant::now();
-    let mut readers = Vec::new();
-    for (client, mut server) in ends {
-        let lines = Arc::clone(&lines);
+        clients.push(UnixStream::connect(&path).await.unwrap());
+        let (mut server, _) = listener.accept().await.unwrap();
+        let (lines, mut heads) = (Arc::clone(&lines), heads.clone());
         tokio::spawn(async move {
-            for chunk in lines.chunks(64 * 1024) {
-                server.write_all(chunk).await.unwrap();
+            let (mut former, mut position, mut chunk) = (0, 0, Vec::new());
+            while heads.changed().await.is_ok() {
+                let (round, head) = *heads.borrow_and_update();
+                if round != former {
+                    (former, position) = (round, 0);
+                }
+                while position < head {
+                    let end = head.min(position + 64 * 1024);
+                    chunk.clear();
+                    chunk.extend_from_slice(&lines.read().unwrap()[position..end]);
+                    server.write_all(&chunk).await.unwrap();
+                    position = end;
+                }
             }
-            // Open until the reader has everything.
-            server.read(&mut [0]).await
         });
-        readers.push(tokio::spawn(read_to(client, changes)));
     }
-    for reader in readers {
-        reader.await.unwrap();
-    }
-    rate(changes * subscribers, before.elapsed())
-}
-
-/// No more than the ring holds: nothing here holds the publisher back, and the durable feed is not what is measured.
-fn changes_for(subscribers: u64) -> u64 {
-    (DELIVERIES / subscribers).clamp(2_000, 40_000) / BATCH * BATCH
+    let prepare = |round| (round, batches(round, changes, line));
+    rounds(clients, changes, prepare, async |(round, batches): &(u64, Vec<Vec<Vec<u8>>>)| {
+        lines.write().unwrap().clear();
+        for batch in batches {
+            let end = {
+                let mut lines = lines.write().unwrap();
+                batch.iter().for_each(|line| lines.extend_from_slice(line));
+                lines.len()
+            };
+            head.send_replace((*round, end));
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
 }
 
 async fn broadcast_channel(subscribers: u64) -> f64 {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();
-    let changes = (BROADCAST_DELIVERIES / subscribers).clamp(300, 100_000) / BATCH * BATCH;
+    let changes = changes_for(BROADCAST_DELIVERIES, subscribers);
     let (sender, _) = broadcast::channel::<Arc<[u8]>>(usize::try_from(changes).unwrap());
     let mut clients = Vec::new();
     for _ in 0..subscribers {
@@ -181,46 +180,64 @@ async fn broadcast_channel(subscribers: u64) -> f64 {
             }
         });
     }
-    let readers: Vec<_> = clients.into_iter().map(|stream| tokio::spawn(read_to(stream, changes))).collect();
-    let before = Instant::now();
-    for seq in 1..=changes {
-        let mut line = Vec::new();
-        aesync_protocol::codec::write_change(&mut line, &one(seq)).unwrap();
-        sender.send(line.into()).unwrap();
-        if seq % BATCH == 0 {
+    let prepare = |round| batches(round, changes, |seq| line(seq).into());
+    rounds(clients, changes, prepare, async |batches: &Vec<Vec<Arc<[u8]>>>| {
+        for batch in batches {
+            for line in batch {
+                sender.send(Arc::clone(line)).unwrap();
+            }
             tokio::task::yield_now().await;
         }
-    }
-    for reader in readers {
-        reader.await.unwrap();
-    }
-    rate(changes * subscribers, before.elapsed())
+    })
+    .await
 }
 
-/// Reads until so many lines have come, counting only: the clients share the cores with the daemon.
-async fn read_to(mut stream: UnixStream, lines: u64) {
+/// How many changes make a round: no more than a ring holds, since nothing here holds the publisher back.
+fn changes_for(deliveries: u64, subscribers: u64) -> u64 {
+    (deliveries / ROUNDS / subscribers).clamp(BATCH, 39_000) / BATCH * BATCH
+}
+
+/// Million deliveries per second. What is published is prepared, and thrown away, while the clock stands still.
+async fn rounds<T>(
+    mut clients: Vec<UnixStream>,
+    changes: u64,
+    prepare: impl Fn(u64) -> T,
+    mut publish: impl AsyncFnMut(&T),
+) -> f64 {
+    let subscribers = clients.len() as u64;
+    let mut took = Duration::ZERO;
+    for round in 0..=ROUNDS {
+        let prepared = prepare(round);
+        let bytes = (1..=changes).map(|n| length_of(round * changes + n)).sum();
+        let before = Instant::now();
+        let readers: Vec<_> = clients.drain(..).map(|stream| tokio::spawn(read_bytes(stream, bytes))).collect();
+        publish(&prepared).await;
+        for reader in readers {
+            clients.push(reader.await.unwrap());
+        }
+        if round > 0 {
+            took += before.elapsed();
+        }
+    }
+    (ROUNDS * changes * subscribers) as f64 / took.as_secs_f64() / 1e6
+}
+
+/// Reads as much as the lines of a round have, counting only: the clients share the cores with the daemon.
+async fn read_bytes(mut stream: UnixStream, expected: u64) -> UnixStream {
     let mut buffer = vec![0; 256 * 1024];
     let mut bytes = 0_u64;
-    // The last line is the only one that ends with this seq; its place in the stream is known from the lengths.
-    let expected: u64 = (1..=lines).map(length_of).sum();
     while bytes < expected {
         let count = stream.read(&mut buffer).await.unwrap();
         assert!(count > 0, "closed after {bytes} of {expected} bytes");
         bytes += count as u64;
     }
+    assert_eq!(bytes, expected);
+    stream
 }
 
 /// A line holds its seq twice, as `seq` and as the record's `version`.
 fn length_of(seq: u64) -> u64 {
-    let digits = u64::from(seq.ilog10()) + 1;
-    line_length_of_one() + 2 * (digits - 1)
-}
-
-fn line_length_of_one() -> u64 {
     static LENGTH: std::sync::OnceLock<u64> = std::sync::OnceLock::new();
-    *LENGTH.get_or_init(|| line_length() as u64)
-}
-
-fn rate(deliveries: u64, time: Duration) -> f64 {
-    deliveries as f64 / time.as_secs_f64() / 1e6
+    let digits = u64::from(seq.ilog10()) + 1;
+    LENGTH.get_or_init(|| line(1).len() as u64) + 2 * (digits - 1)
 }

@@ -326,7 +326,7 @@ async fn a_poller_may_be_ahead_of_the_status_which_hears_of_a_change_after_the_f
     let mut client = house.connect().await;
     house.daemon.commit(&[change(1, "a", "x")]);
     house.daemon.feed.lock().unwrap().push(change(2, "a", "y"));
-    house.daemon.fanout.publish_changes(&[change(2, "a", "y")]);
+    house.daemon.fanout.publish_changes(&encoded(&[change(2, "a", "y")]));
     let page = client.call("changes", json!({"since": 2, "log": "log"})).await;
     assert_eq!((&page["changes"], &page["next"]), (&json!([]), &json!(2)));
     let beyond = client.fail("changes", json!({"since": 3, "log": "log"})).await;

@@ -211,9 +211,9 @@ async fn changes_that_were_not_published_come_from_the_durable_feed() {
     client.call("subscribe", json!({"channels": ["change"]})).await;
     house.daemon.commit(&changes(1..=2));
     house.daemon.feed.lock().unwrap().extend(changes(3..=8));
-    house.daemon.fanout.publish_changes(&changes(6..=7));
+    house.daemon.fanout.publish_changes(&encoded(&changes(6..=7)));
     // Published twice, delivered once.
-    house.daemon.fanout.publish_changes(&changes(5..=8));
+    house.daemon.fanout.publish_changes(&encoded(&changes(5..=8)));
     assert_eq!(seqs(&events(&mut client, 8).await), (1..=8).collect::<Vec<_>>());
     house.daemon.commit(&changes(9..=9));
     assert_eq!(seqs(&events(&mut client, 1).await), [9]);
@@ -431,6 +431,6 @@ async fn a_subscriber_that_the_durable_feed_does_not_bring_further_is_closed_to_
     let mut client = house.connect().await;
     client.call("subscribe", json!({"channels": ["change"]})).await;
     // Published, and never stored.
-    house.daemon.fanout.publish_changes(&changes(5..=6));
+    house.daemon.fanout.publish_changes(&encoded(&changes(5..=6)));
     client.expect_end().await;
 }

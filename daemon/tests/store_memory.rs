@@ -8,6 +8,7 @@
 use std::time::{Duration, Instant};
 
 use aesync_protocol::Timestamp;
+use aesync_protocol::codec::EncodedChange;
 use aesync_protocol::event::{Change, ChangeOp, Origin};
 use aesyncd::engine::durable::{Cursor, EpochId, Ledger, Row};
 use aesyncd::engine::view::View;
@@ -46,7 +47,7 @@ fn page(first: u64) -> WriteSet {
             pending: false,
             at,
         };
-        writes.push(Write::Change(EPOCH, change));
+        writes.push(Write::Change(EPOCH, EncodedChange::new(change).expect("JSON")));
     }
     WriteSet { writes }
 }

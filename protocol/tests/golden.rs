@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aesync_protocol::codec::{
-    Id, Incoming, Reply, parse, parse_reply, write_change, write_error, write_event, write_request, write_result,
+    EncodedChange, Id, Incoming, Reply, parse, parse_reply, write_change, write_encoded_change, write_error, write_event, write_request, write_result,
 };
 use aesync_protocol::request::{self, METHODS, Method};
 use aesync_protocol::{ErrorCode, Event, Request};
@@ -96,6 +96,9 @@ fn every_event_is_read_and_written_again_as_it_is() {
         if let Event::Change { change } = &event {
             let mut written = Vec::new();
             write_change(&mut written, change).expect("JSON");
+            let mut at_once = Vec::new();
+            write_encoded_change(&mut at_once, &EncodedChange::new(change.clone()).expect("JSON"));
+            assert_eq!(at_once, written, "to the byte");
             assert_same(written, line);
         }
     }

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use aesync_protocol::codec::EncodedChange;
 use aesync_protocol::event::{ChangeOp, Origin};
 use aesync_protocol::response::EntryState;
 use aesync_protocol::status::OutboxStatus;
 use aesync_protocol::{Change, Record, Timestamp};
 
-use super::admit::size;
 use super::durable::{Cursor, Entry, EpochId, Ledger, Overlay, Registry, Row, StoredAnswer};
 use super::fingerprint::fingerprint;
 use super::rebase::rebase;
 use super::settings::Settings;
-use super::view::{Read, View};
+use super::view::{Read, ReadError, View};
 use super::without::Mutation;
 use super::write_set::{Write, WriteSet};
 
@@ -39,7 +39,7 @@ pub struct Draft<'v> {
     reported: BTreeMap<u64, Entry>,
     answers: BTreeMap<String, StoredAnswer>,
     registry: Option<Registry>,
-    changes: Vec<Change>,
+    changes: Vec<EncodedChange>,
     others: Vec<Write>,
 }
 
@@ -47,7 +47,7 @@ pub struct Draft<'v> {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Written {
     /// New entries of the change feed, in order.
-    pub changes: Vec<Change>,
+    pub changes: Vec<EncodedChange>,
     /// The entries whose state changed, as they are now; those that left the outbox say `confirmed` or `discarded`.
     pub entries: Vec<Entry>,
     /// The counters afterwards.
@@ -229,7 +229,7 @@ impl<'v> Draft<'v> {
     /// see something else than `before` (rules R24, R26).
     ///
     /// # Errors
-    /// When the base can't be read.
+    /// When the base can't be read, or the change can't be written as JSON.
     pub fn settle(&mut self, key: &Key, before: Seen, entries: &[Entry], origin: Origin) -> Read<()> {
         let base = self.row(key)?;
         let without = self.settings.without;
@@ -254,12 +254,12 @@ impl<'v> Draft<'v> {
             self.overlays.insert(key.clone(), overlay);
         }
         if changed {
-            self.emit(key, after, origin);
+            self.emit(key, after, origin)?;
         }
         Ok(())
     }
 
-    fn emit(&mut self, key: &Key, seen: Seen, origin: Origin) {
+    fn emit(&mut self, key: &Key, seen: Seen, origin: Origin) -> Read<()> {
         self.ledger.last_seq = self.ledger.last_seq.saturating_add(1);
         self.ledger.first_seq = self.ledger.first_seq.max(1);
         let change = Change {
@@ -272,8 +272,14 @@ impl<'v> Draft<'v> {
             pending: seen.pending,
             at: self.at,
         };
-        self.ledger.feed_bytes = self.ledger.feed_bytes.saturating_add(size(&change));
+        let unwritable = |error: serde_json::Error| ReadError {
+            what: format!("the change of {} {}, to be written as JSON", key.0, key.1),
+            detail: error.to_string(),
+        };
+        let change = EncodedChange::new(change).map_err(unwritable)?;
+        self.ledger.feed_bytes = self.ledger.feed_bytes.saturating_add(change.json().len() as u64);
         self.changes.push(change);
+        Ok(())
     }
 
     /// Stores a cursor.

@@ -39,7 +39,7 @@ impl Memory {
                 Write::Entry(entry) => drop(self.entries.insert((entry.epoch, entry.number), entry)),
                 Write::RemoveEntry(epoch, number) => drop(self.entries.remove(&(epoch, number))),
                 Write::Cursor(epoch, entity_type, cursor) => drop(self.cursors.insert((epoch, entity_type), cursor)),
-                Write::Change(epoch, change) => drop(self.changes.insert((epoch, change.seq), change)),
+                Write::Change(epoch, change) => drop(self.changes.insert((epoch, change.seq), (*change).clone())),
                 Write::TrimChanges { epoch, from, to } => {
                     self.changes.retain(|(owner, seq), _| *owner != epoch || *seq < from || *seq >= to);
                 }

@@ -1,6 +1,6 @@
 //! What one step writes: all of it, or nothing (rules R1, R23).
 
-use aesync_protocol::Change;
+use aesync_protocol::codec::EncodedChange;
 
 use super::durable::{Cursor, Entry, EpochId, Ledger, Overlay, Registry, Row, StoredAnswer};
 
@@ -47,7 +47,7 @@ pub enum Write {
     /// A cursor.
     Cursor(EpochId, String, Cursor),
     /// One entry of the change feed, under its `seq`.
-    Change(EpochId, Change),
+    Change(EpochId, EncodedChange),
     /// Removes the changes with `from <= seq < to`.
     TrimChanges {
         /// Whose.

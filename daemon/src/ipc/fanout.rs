@@ -14,8 +14,8 @@ mod tally;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use aesync_protocol::codec::{write_change, write_event};
-use aesync_protocol::{Change, Channel, Event};
+use aesync_protocol::codec::{EncodedChange, write_encoded_change, write_event};
+use aesync_protocol::{Channel, Event};
 
 use ring::Ring;
 use sleepers::Sleepers;
@@ -25,6 +25,9 @@ pub(super) use cursor::Step;
 pub(super) use filter::Filter;
 pub(super) use replay::Page;
 pub(super) use subscription::Subscription;
+
+/// What is around a change's JSON in its line, in bytes, roughly.
+const ENVELOPE: usize = 80;
 
 /// How many bytes the ring holds unless configured otherwise.
 pub const DEFAULT_RING: usize = 16 * 1024 * 1024;
@@ -59,7 +62,12 @@ impl Fanout {
             // A batch concerns several types, which it does not tell.
             Event::Notification { notification } if notification.entity_type == "batch" => (Channel::Notification, None),
             Event::Notification { notification } => (Channel::Notification, Some(notification.entity_type.as_str())),
-            Event::Change { change } => return self.publish_changes(std::slice::from_ref(change)),
+            Event::Change { change } => {
+                return match EncodedChange::new(change.clone()) {
+                    Ok(change) => self.publish_changes(&[change]),
+                    Err(error) => tracing::error!(%error, seq = change.seq, "a change could not be written as JSON and was left out"),
+                };
+            }
             Event::Outbox { entry } => (Channel::Outbox, Some(entry.entity_type.as_str())),
             Event::Progress(progress) => (Channel::Progress, progress.entity_type.as_deref()),
             Event::Checkpoint { .. } | Event::Lagged { .. } | Event::Gone { .. } => return,
@@ -78,20 +86,16 @@ impl Fanout {
 
     /// Publishes changes, in the order of their seqs. Those that were published before are passed over; where one is missing, subscribers
     /// get the changes from the durable feed. One task publishes changes: what two publish at once may be passed over too.
-    pub fn publish_changes(&self, changes: &[Change]) {
+    pub fn publish_changes(&self, changes: &[EncodedChange]) {
         let last = self.shared.read().feed().last;
         let new = changes.get(changes.partition_point(|change| change.seq <= last)..).unwrap_or_default();
         let Some(newest) = new.last().map(|change| change.seq) else { return };
         let follows = new.iter().zip(last + 1..).all(|(change, seq)| change.seq == seq);
-        let lines = if follows && self.shared.sleepers.want(Channel::Change) { lines_of(new) } else { None };
+        let lines = (follows && self.shared.sleepers.want(Channel::Change)).then(|| lines_of(new));
         let mut ring = self.shared.write();
         match lines {
             Some((lines, ends)) => {
-                let mut begin = 0;
-                for (change, end) in new.iter().zip(ends) {
-                    ring.push_change(&change.entity_type, lines.get(begin..end).unwrap_or_default());
-                    begin = end;
-                }
+                ring.push_changes(&lines, new.iter().zip(ends).map(|(change, end)| (change.entity_type.as_str(), end)));
             }
             None => ring.pass_changes(newest),
         }
@@ -127,17 +131,14 @@ impl Fanout {
 }
 
 /// The changes as lines one after the other, and where each ends.
-fn lines_of(changes: &[Change]) -> Option<(Vec<u8>, Vec<usize>)> {
-    let mut lines = Vec::new();
+fn lines_of(changes: &[EncodedChange]) -> (Vec<u8>, Vec<usize>) {
+    let mut lines = Vec::with_capacity(changes.iter().map(|change| change.json().len() + ENVELOPE).sum());
     let mut ends = Vec::with_capacity(changes.len());
     for change in changes {
-        if let Err(error) = write_change(&mut lines, change) {
-            tracing::error!(%error, seq = change.seq, "a change could not be written as JSON");
-            return None;
-        }
+        write_encoded_change(&mut lines, change);
         ends.push(lines.len());
     }
-    Some((lines, ends))
+    (lines, ends)
 }
 
 impl Shared {

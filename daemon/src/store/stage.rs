@@ -92,7 +92,12 @@ impl Stage<'_> {
                 self.remove(Tree::Outbox, keys::entry(*epoch, *number))
             }
             Write::Cursor(epoch, entity_type, cursor) => self.put(Tree::Meta, keys::cursor(*epoch, entity_type), cursor),
-            Write::Change(epoch, change) => self.put(Tree::Feed, keys::change(*epoch, change.seq), change),
+            Write::Change(epoch, change) => {
+                let key = keys::change(*epoch, change.seq);
+                let bytes = value::encode_json(&key, change.json());
+                self.staged.writes.insert((Tree::Feed, key), Some(bytes));
+                Ok(())
+            }
             Write::TrimChanges { epoch, from, to } => self.trim(Trim { epoch: *epoch, from: *from, to: *to }),
             Write::Answer(epoch, request_id, answer) => self.put(Tree::Outbox, keys::answer(*epoch, request_id), answer),
             Write::RemoveAnswer(epoch, request_id) => self.remove(Tree::Outbox, keys::answer(*epoch, request_id)),

@@ -39,6 +39,14 @@ pub(super) fn encode<T: Serialize>(key: &[u8], value: &T) -> Result<Vec<u8>, ser
     Ok(seal(key, bytes))
 }
 
+/// A value whose JSON is there already, ready to be stored under `key`.
+pub(super) fn encode_json(key: &[u8], json: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(json.len().saturating_add(HEADER));
+    bytes.resize(HEADER, 0);
+    bytes.extend_from_slice(json);
+    seal(key, bytes)
+}
+
 /// The value that was stored under `key`.
 pub(super) fn decode<T: DeserializeOwned>(key: &[u8], bytes: &[u8]) -> Result<T, Damage> {
     Ok(serde_json::from_slice(open(key, bytes)?)?)

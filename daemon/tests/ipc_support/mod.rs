@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aesync_protocol::codec::EncodedChange;
 use aesync_protocol::error::ErrorCode;
 use aesync_protocol::event::{ChangeOp, Notification, Origin, Progress};
 use aesync_protocol::request::OutboxList;
@@ -46,6 +47,11 @@ pub fn change(seq: u64, entity_type: &str, id: &str) -> Change {
         pending: false,
         at: Timestamp::EPOCH,
     }
+}
+
+/// As the feed's writer hands them on.
+pub fn encoded(changes: &[Change]) -> Vec<EncodedChange> {
+    changes.iter().map(|change| EncodedChange::new(change.clone()).expect("JSON")).collect()
 }
 
 pub fn notification(entity_type: &str, message: &str) -> Event {
@@ -151,7 +157,7 @@ impl FakeDaemon {
             status.seq = last;
             status.feed.last_seq = last;
         });
-        self.fanout.publish_changes(changes);
+        self.fanout.publish_changes(&encoded(changes));
     }
 
     pub fn set_status(&self, set: impl FnOnce(&mut Status)) {

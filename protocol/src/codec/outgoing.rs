@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::Id;
+use super::{EncodedChange, Id};
 use crate::error::{Error, rpc};
 use crate::event::{Change, Channel, Event};
 
@@ -44,6 +44,12 @@ pub fn write_change(out: &mut Vec<u8>, change: &Change) -> serde_json::Result<()
     }
 
     line(out, &[br#"{"jsonrpc":"2.0","method":"event","params":"#], &Borrowed { channel: Channel::Change, change })
+}
+
+/// Appends the event of a change whose JSON is there already.
+pub fn write_encoded_change(out: &mut Vec<u8>, change: &EncodedChange) {
+    const BEFORE: &[u8] = br#"{"jsonrpc":"2.0","method":"event","params":{"channel":"change","change":"#;
+    append(out, &[BEFORE, change.json(), b"}}\n"]);
 }
 
 /// Appends a request.

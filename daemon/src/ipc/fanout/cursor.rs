@@ -237,6 +237,7 @@ impl Walk<'_> {
 
 #[cfg(test)]
 mod tests {
+    use aesync_protocol::codec::EncodedChange;
     use aesync_protocol::event::{ChangeOp, Origin};
     use aesync_protocol::response::ChangePage;
     use aesync_protocol::{Change, Timestamp};
@@ -250,6 +251,10 @@ mod tests {
         let record = serde_json::json!({ "id": id, "text": "x".repeat(400) }).as_object().cloned();
         let at = Timestamp::EPOCH;
         Change { seq, op: ChangeOp::Upsert, entity_type, id, record, origin: Origin::Server, pending: false, at }
+    }
+
+    fn encoded(seq: u64) -> EncodedChange {
+        EncodedChange::new(change(seq)).expect("JSON")
     }
 
     fn seqs(chunk: &Chunk) -> Vec<u64> {
@@ -267,12 +272,12 @@ mod tests {
         let mut chunk = Chunk::default();
         assert_eq!(subscription.fill(&mut chunk), Step::Replay { since: 0 });
         // It comes while the page is read, and is passed over until the page is there.
-        fanout.publish_changes(&[change(OLD + 1)]);
+        fanout.publish_changes(&[encoded(OLD + 1)]);
         assert_eq!(subscription.fill(&mut chunk), Step::Replay { since: 0 });
         let changes: Vec<Change> = (1..=OLD).map(change).collect();
         let page = ChangePage { log: "log".to_owned(), changes, next: OLD, last_seq: OLD };
         subscription.take_page(Page::render(&page, subscription.filter()).expect("rendered"));
-        fanout.publish_changes(&[change(OLD + 2)]);
+        fanout.publish_changes(&[encoded(OLD + 2)]);
 
         let mut delivered = Vec::new();
         for _ in 0..5 {

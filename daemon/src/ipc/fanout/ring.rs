@@ -167,11 +167,22 @@ impl Ring {
         self.append(channel, entity_type, line);
     }
 
-    /// Takes the change after the last one.
-    pub(super) fn push_change(&mut self, entity_type: &str, line: &[u8]) {
-        self.feed.last += 1;
-        let entity_type = self.published.shared_name(entity_type);
-        self.append(Channel::Change, Some(entity_type), line);
+    /// Takes the changes after the last one: their lines one after the other, and of each its type and where its line ends.
+    pub(super) fn push_changes<'t>(&mut self, lines: &[u8], changes: impl ExactSizeIterator<Item = (&'t str, usize)>) {
+        self.shrink_to(self.limit.saturating_sub(lines.len() + changes.len() * size_of::<Slot>()));
+        let start = self.end();
+        self.bytes.extend(lines);
+        let mut last: Option<Arc<str>> = None;
+        for (name, end) in changes {
+            let known = last.take().filter(|known| **known == *name);
+            let name = known.unwrap_or_else(|| self.published.shared_name(name));
+            self.feed.last += 1;
+            let end = start + end as u64;
+            last = Some(Arc::clone(&name));
+            self.slots.push_back(Slot { end, seq: self.feed.last, channel: Channel::Change, entity_type: Some(name) });
+        }
+        // What does not fit in at all goes at once; those who want it are told as those who come too late.
+        self.shrink_to(self.limit);
     }
 
     /// Moves on to `last` without the changes up to it: nobody listens, or they were never given.
@@ -190,7 +201,7 @@ impl Ring {
 
     /// Drops all lines and gives their memory back: nobody listens.
     pub(super) fn clear(&mut self) {
-        while self.drop_oldest() {}
+        self.shrink_to(0);
         self.bytes = VecDeque::new();
         self.slots = VecDeque::new();
     }
@@ -200,35 +211,48 @@ impl Ring {
     }
 
     fn append(&mut self, channel: Channel, entity_type: Option<Arc<str>>, line: &[u8]) {
-        let room = self.limit.saturating_sub(line.len() + size_of::<Slot>());
-        while self.used() > room && self.drop_oldest() {}
+        self.shrink_to(self.limit.saturating_sub(line.len() + size_of::<Slot>()));
         self.bytes.extend(line);
-        let end = self.start + self.bytes.len() as u64;
-        self.slots.push_back(Slot { end, seq: self.feed.last, channel, entity_type });
+        self.slots.push_back(Slot { end: self.end(), seq: self.feed.last, channel, entity_type });
         // A line that is larger than the whole ring goes at once; those who want it are told as those who come too late.
-        while self.used() > self.limit && self.drop_oldest() {}
+        self.shrink_to(self.limit);
     }
 
-    fn drop_oldest(&mut self) -> bool {
-        let Some(slot) = self.slots.pop_front() else { return false };
-        let length = usize::try_from(slot.end - self.start).unwrap_or(usize::MAX).min(self.bytes.len());
-        self.bytes.drain(..length);
-        self.start = slot.end;
-        if self.first >= self.held_from {
-            self.held_after = slot.seq;
-            self.held_from = self.first + 1;
+    /// The offset at which the next line begins.
+    fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+
+    /// Drops the oldest lines until no more than `most` bytes are used.
+    fn shrink_to(&mut self, most: usize) {
+        let (end, mut start) = (self.end(), self.start);
+        let bytes = |from: u64, to: u64| usize::try_from(to - from).unwrap_or(usize::MAX);
+        let used = |start: u64, slots: usize| bytes(start, end).saturating_add(slots * size_of::<Slot>());
+        while used(start, self.slots.len()) > most
+            && let Some(slot) = self.slots.pop_front()
+        {
+            start = slot.end;
+            if self.first >= self.held_from {
+                self.held_after = slot.seq;
+                self.held_from = self.first + 1;
+            }
+            self.first += 1;
+            if matches!(slot.channel, Channel::Notification | Channel::Outbox) {
+                self.dropped.add(slot.channel, slot.entity_type.as_ref());
+            }
         }
-        self.first += 1;
-        if matches!(slot.channel, Channel::Notification | Channel::Outbox) {
-            self.dropped.add(slot.channel, slot.entity_type.as_ref());
-        }
-        true
+        self.bytes.drain(..bytes(self.start, start).min(self.bytes.len()));
+        self.start = start;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn push_change(ring: &mut Ring, line: &[u8]) {
+        ring.push_changes(line, [("a", line.len())].into_iter());
+    }
 
     fn lines_from(ring: &Ring, index: u64) -> String {
         let (begin, slots) = ring.slots_from(index);
@@ -257,9 +281,9 @@ mod tests {
         let mut ring = Ring::new(4 * (size_of::<Slot>() + 2), "l", 10);
         assert_eq!(ring.index_of_change(10), None);
         assert_eq!(ring.index_of_change(11), Some(0));
-        ring.push_change("a", b"a\n");
+        push_change(&mut ring, b"a\n");
         ring.push(Channel::Status, None, b"s\n");
-        ring.push_change("a", b"b\n");
+        push_change(&mut ring, b"b\n");
         assert_eq!([11, 12, 13].map(|seq| ring.index_of_change(seq)), [Some(0), Some(2), Some(3)]);
         for _ in 0..3 {
             ring.push(Channel::Status, None, b"s\n");
@@ -272,9 +296,9 @@ mod tests {
     #[test]
     fn changes_of_an_earlier_feed_are_not_found_in_a_new_one() {
         let mut ring = Ring::new(1 << 16, "old", 100);
-        ring.push_change("a", b"a\n");
+        push_change(&mut ring, b"a\n");
         ring.restart_feed("new", 0);
-        ring.push_change("a", b"b\n");
+        push_change(&mut ring, b"b\n");
         assert_eq!([0, 1, 2].map(|seq| ring.index_of_change(seq)), [None, Some(1), Some(2)]);
     }
 
@@ -282,7 +306,7 @@ mod tests {
     fn a_line_larger_than_the_ring_is_counted_as_dropped() {
         let mut ring = Ring::new(64, "l", 0);
         ring.push(Channel::Outbox, Some("a"), &[b'x'; 100]);
-        ring.push_change("a", &[b'x'; 100]);
+        push_change(&mut ring, &[b'x'; 100]);
         assert_eq!((ring.used(), ring.first(), ring.head()), (0, 2, 2));
         assert_eq!(ring.index_of_change(1), None);
         let filter = Filter::new(&[Channel::Outbox], None);

@@ -1,5 +1,6 @@
 //! Made-up values.
 
+use aesync_protocol::codec::EncodedChange;
 use aesync_protocol::event::{Change, ChangeOp, Origin};
 use aesync_protocol::response::{EntryOp, EntryState, Verdict};
 use aesync_protocol::{Record, Timestamp};
@@ -51,8 +52,8 @@ pub(super) fn entry(epoch: EpochId, number: u64, state: EntryState, n: u64) -> E
     }
 }
 
-pub(super) fn change(seq: u64, n: u64) -> Change {
-    Change {
+pub(super) fn change(seq: u64, n: u64) -> EncodedChange {
+    encoded(Change {
         seq,
         op: ChangeOp::Upsert,
         entity_type: "end_user".to_owned(),
@@ -61,7 +62,11 @@ pub(super) fn change(seq: u64, n: u64) -> Change {
         origin: Origin::Server,
         pending: n.is_multiple_of(2),
         at: time(n),
-    }
+    })
+}
+
+pub(super) fn encoded(change: Change) -> EncodedChange {
+    EncodedChange::new(change).unwrap()
 }
 
 pub(super) fn cursor(n: u64) -> Cursor {
