@@ -121,7 +121,7 @@ fn work(mut store: Store, jobs: &sync_mpsc::Receiver<Job>, reports: &mpsc::Sende
             break;
         }
         // Nobody waits for it.
-        store.settle();
+        store.settle_when_due();
         if stops {
             break;
         }

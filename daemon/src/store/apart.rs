@@ -14,12 +14,17 @@
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A value of more bytes than this stands apart.
-pub(super) const INLINE: usize = 1_000;
+use super::database::Tree;
+
+/// A value of the replica of more bytes than this stands apart: a leaf is written anew whenever ten of its values changed, and records change
+/// in no order.
+const INLINE: usize = 1_000;
 /// Bytes of a piece at most: seventeen of them, the most that a leaf holds before it is split, are less than 64 KB.
 const PIECE: usize = 3_000;
 /// Pieces that are removed in one step.
 const STEP: usize = 1_000;
+/// Values of other trees come in the order of their keys, and stand apart when they are larger than a piece.
+const INLINE_IN_ORDER: usize = PIECE;
 /// What a mark begins with. Values begin with their version, which is a small number.
 const MARK: u8 = 0xA7;
 /// A whole mark, in bytes.
@@ -80,8 +85,9 @@ impl Apart {
     }
 
     /// Whether a value has to stand apart: it is large, or would pass for a mark.
-    pub(super) fn takes(value: &[u8]) -> bool {
-        value.len() > INLINE || value.first() == Some(&MARK)
+    pub(super) fn takes(tree: Tree, value: &[u8]) -> bool {
+        let inline = if tree == Tree::Replica { INLINE } else { INLINE_IN_ORDER };
+        value.len() > inline || value.first() == Some(&MARK)
     }
 
     /// Stores a value; its mark is to be stored after it.
@@ -142,6 +148,6 @@ mod tests {
         assert_eq!(Mark::parse(&mark.bytes()[..20]), None);
         assert_eq!(Mark::parse(&[mark.bytes().as_slice(), &[0]].concat()), None);
         assert_eq!(Mark::parse(&[1; MARK_BYTES]), None);
-        assert!(Apart::takes(&[MARK]), "so that it is not taken for a mark");
+        assert!(Apart::takes(Tree::Meta, &[MARK]), "so that it is not taken for a mark");
     }
 }

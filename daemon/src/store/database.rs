@@ -178,24 +178,24 @@ impl Database {
     /// Writes all of it, one after the other: readers and a crash may find a part. Whoever needs it whole has it in the journal, and
     /// shows it to readers as a layer. sled's own transactions would be whole, but every reader would wait for them.
     pub(super) fn write(&self, writes: &Writes) -> Result<(), Fault> {
-        self.exchange(writes, |_, _, _| {})
+        self.exchange(writes.iter().map(|(place, value)| (place, value.as_deref())), |_, _, _| {})
     }
 
     /// Like [`write`](Self::write), and gives `each` what was written and the length of what stood there.
-    pub(super) fn exchange(
+    pub(super) fn exchange<'w>(
         &self,
-        writes: &Writes,
+        writes: impl IntoIterator<Item = (&'w Place, Option<&'w [u8]>)>,
         mut each: impl FnMut(&Place, Option<&[u8]>, Option<usize>),
     ) -> Result<(), Fault> {
         fenced(|| {
             for (place, value) in writes {
                 let (tree, key) = place;
                 let previous = match value {
-                    Some(value) if Apart::takes(value) => {
+                    Some(value) if Apart::takes(*tree, value) => {
                         let mark = self.apart.put(value)?;
                         self.tree(*tree).insert(key, &mark.bytes())?
                     }
-                    Some(value) => self.tree(*tree).insert(key, value.as_slice())?,
+                    Some(value) => self.tree(*tree).insert(key, value)?,
                     None => self.tree(*tree).remove(key)?,
                 };
                 let length = match previous.as_deref().map(|previous| (Mark::parse(previous), previous.len())) {
@@ -206,7 +206,7 @@ impl Database {
                     Some((None, length)) => Some(length),
                     None => None,
                 };
-                each(place, value.as_deref(), length);
+                each(place, value, length);
             }
             Ok(())
         })

@@ -49,6 +49,15 @@ impl Output {
         Ok(())
     }
 
+    /// Writes zeros from where the next write goes on, not yet durably, and goes on writing where it was.
+    pub(super) fn fill(&mut self, length: usize) -> io::Result<()> {
+        let zeros = vec![0; length];
+        self.file.seek(SeekFrom::Start(self.at))?;
+        self.file.write_all(&zeros)?;
+        record!(recorder::Op::Write(self.path.clone(), self.at, zeros));
+        Ok(())
+    }
+
     /// Cuts the file off at `end`, and goes on writing there.
     pub(super) fn cut(&mut self, end: u64) -> io::Result<()> {
         self.file.set_len(end)?;

@@ -12,6 +12,9 @@
 //! checkpoint 0xFF, number: u64        commits as well; sled has everything up to here durably
 //! ```
 //!
+//! While groups are small, zeros are written ahead of them: to write over what a file has already leaves its metadata as it is, without
+//! which fdatasync takes about half the time.
+//!
 //! The numbers are also the witness against sled: cut or damaged files make sled return to an earlier state without a word.
 
 mod frames;
@@ -34,9 +37,12 @@ use frames::{
 pub(super) use watch::{Seen, check};
 
 /// A smaller file is never compacted. Tests compact all the time.
-const COMPACT_FLOOR: u64 = if cfg!(test) { 64 * 1024 } else { 1024 * 1024 };
+const COMPACT_FLOOR: u64 = if cfg!(test) { 64 * 1024 } else { CHECKPOINT_BYTES };
 /// sled is made durable when this much was written since: what a start after a crash replays, about 0.3 s of work.
 const CHECKPOINT_BYTES: u64 = 8 * 1024 * 1024;
+/// Zeros that are written at once, ahead of groups of up to [`SMALL`] bytes.
+const AHEAD: usize = if cfg!(test) { 8 * 1024 } else { 1024 * 1024 };
+const SMALL: usize = AHEAD / 8;
 /// A rewrite writes this much at a time, in bytes.
 const CHUNK: usize = 256 * 1024;
 
@@ -64,6 +70,8 @@ pub(super) struct Journal {
     file: Output,
     /// What stands up to the last commit.
     committed: Survey,
+    /// Up to where there are zeros, if that is behind what is committed.
+    filled: u64,
     /// Bytes of frames that are still true.
     live: u64,
     /// Compaction waits until the file is larger than this.
@@ -86,7 +94,7 @@ impl Journal {
             live = live.saturating_add(frame_len(&place.1, value.len()));
             Ok(())
         })?;
-        Ok(Self { path: path.to_path_buf(), file, committed, live, floor: COMPACT_FLOOR, suspect: false })
+        Ok(Self { path: path.to_path_buf(), file, committed, filled: 0, live, floor: COMPACT_FLOOR, suspect: false })
     }
 
     /// Writes a new journal of what the database holds, and puts it in the place of the one at `path`. The database must be durable:
@@ -100,7 +108,7 @@ impl Journal {
             }
             let end = file.position();
             let committed = Survey { number, end, checkpoint: number, checkpoint_end: end, beyond: None, size: end };
-            Ok(Self { path: path.to_path_buf(), file, committed, live, floor: COMPACT_FLOOR, suspect: false })
+            Ok(Self { path: path.to_path_buf(), file, committed, filled: 0, live, floor: COMPACT_FLOOR, suspect: false })
         });
         if rewritten.is_err() && fresh.exists() {
             // On a full disk it stands in the way of what would help.
@@ -168,20 +176,44 @@ impl Journal {
 
     fn append(&mut self, frames: &[u8]) -> io::Result<()> {
         let end = self.committed.end;
+        self.fill_ahead(frames.len());
         if let Err(error) = self.file.write(frames) {
             // A part of it may be there; it is no group without its commit, but the next one must not stand behind it.
-            self.suspect |= self.file.cut(end).is_err();
+            self.suspect |= self.cut(end).is_err();
             return Err(error);
         }
         if let Err(error) = self.sync() {
             self.suspect = true;
             // The group is taken back, so no later start may find it here.
-            self.file.cut(end)?;
+            self.cut(end)?;
             return Err(error);
         }
         self.committed.end = self.file.position();
         self.committed.size = self.committed.end;
         Ok(())
+    }
+
+    /// Makes sure that what is about to be written has zeros in its place.
+    fn fill_ahead(&mut self, length: usize) {
+        let end = self.committed.end;
+        if length > SMALL || end.saturating_add(length as u64) <= self.filled {
+            return;
+        }
+        // Where there is no room for them, there may be some for the group.
+        self.filled = match self.file.fill(AHEAD) {
+            Ok(()) => end.saturating_add(AHEAD as u64),
+            Err(_) => self.cut(end).map_or(0, |()| end),
+        };
+    }
+
+    fn cut(&mut self, end: u64) -> io::Result<()> {
+        self.filled = 0;
+        self.file.cut(end)
+    }
+
+    /// Takes away what zeros are left, at a clean stop. A start does the same.
+    pub(super) fn cut_ahead(&mut self) -> io::Result<()> {
+        if self.filled > self.committed.end { self.cut(self.committed.end) } else { Ok(()) }
     }
 
     fn sync(&self) -> io::Result<()> {

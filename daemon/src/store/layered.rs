@@ -3,25 +3,36 @@
 use std::ops::Bound;
 
 use super::database::{Database, Fault, Tree, Writes};
+use super::over::Over;
 
-/// Reads see the writes where there are some, and else the database.
+/// Reads see the newest writes where there are some, and else the database.
 #[derive(Clone, Copy)]
 pub(super) struct Layered<'a> {
     database: &'a Database,
-    over: &'a Writes,
+    /// What is durable and not in the database yet.
+    over: &'a Over,
+    /// What is not durable yet.
+    staged: Option<&'a Writes>,
 }
 
 impl<'a> Layered<'a> {
-    pub(super) const fn new(database: &'a Database, over: &'a Writes) -> Self {
-        Self { database, over }
+    pub(super) const fn new(database: &'a Database, over: &'a Over, staged: Option<&'a Writes>) -> Self {
+        Self { database, over, staged }
+    }
+
+    fn newest_first(&self) -> impl Iterator<Item = &'a Writes> {
+        let over = self.over;
+        self.staged.into_iter().chain(over.newest_first()).filter(|layer| !layer.is_empty())
     }
 
     /// The value at a place.
     pub(super) fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<sled::IVec>, Fault> {
-        if !self.over.is_empty()
-            && let Some(over) = self.over.get(&(tree, key.to_vec()))
-        {
-            return Ok(over.as_deref().map(sled::IVec::from));
+        let mut layers = self.newest_first().peekable();
+        if layers.peek().is_some() {
+            let place = (tree, key.to_vec());
+            if let Some(over) = layers.find_map(|layer| layer.get(&place)) {
+                return Ok(over.as_deref().map(sled::IVec::from));
+            }
         }
         self.database.get(tree, key)
     }
@@ -35,26 +46,42 @@ impl<'a> Layered<'a> {
         mut each: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), Fault> {
         let start = from.map(|key| (tree, key.to_vec()));
-        let over = self.over.range((start, Bound::Unbounded));
-        let mut over = over
-            .take_while(|((of, key), _)| *of == tree && key.starts_with(prefix))
-            .map(|((_, key), value)| (key, value))
-            .peekable();
+        let layers = self.newest_first().map(|layer| {
+            let range = layer.range((start.clone(), Bound::Unbounded));
+            range
+                .take_while(|((of, key), _)| *of == tree && key.starts_with(prefix))
+                .map(|((_, key), value)| (key.as_slice(), value.as_deref()))
+                .peekable()
+        });
+        let mut layers: Vec<_> = layers.filter_map(|mut layer| layer.peek().is_some().then_some(layer)).collect();
+        // The next write over the database, up to `end`; older ones of the same key are passed over.
+        let mut next = |end: Bound<&[u8]>| {
+            let first = layers.iter_mut().filter_map(|layer| layer.peek().map(|(key, _)| *key)).min()?;
+            let is_before = match end {
+                Bound::Unbounded => true,
+                Bound::Included(end) => first <= end,
+                Bound::Excluded(end) => first < end,
+            };
+            if !is_before {
+                return None;
+            }
+            layers.iter_mut().fold(None, |newest, layer| newest.or(layer.next_if(|(key, _)| *key == first)))
+        };
         let mut wants_more = true;
         self.database.scan(tree, prefix, from, |key, value| {
-            while wants_more && let Some((before, written)) = over.next_if(|(before, _)| before.as_slice() < key) {
-                wants_more = written.as_deref().is_none_or(|written| each(before, written));
+            while wants_more && let Some((before, written)) = next(Bound::Excluded(key)) {
+                wants_more = written.is_none_or(|written| each(before, written));
             }
             if wants_more {
-                wants_more = match over.next_if(|(same, _)| same.as_slice() == key) {
-                    Some((_, written)) => written.as_deref().is_none_or(|written| each(key, written)),
+                wants_more = match next(Bound::Included(key)) {
+                    Some((_, written)) => written.is_none_or(|written| each(key, written)),
                     None => each(key, value),
                 };
             }
             wants_more
         })?;
-        while wants_more && let Some((key, written)) = over.next() {
-            wants_more = written.as_deref().is_none_or(|written| each(key, written));
+        while wants_more && let Some((key, written)) = next(Bound::Unbounded) {
+            wants_more = written.is_none_or(|written| each(key, written));
         }
         Ok(())
     }

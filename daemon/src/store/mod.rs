@@ -30,6 +30,7 @@ mod layered;
 mod lock;
 mod mend;
 mod open;
+mod over;
 mod patience;
 mod reader;
 mod restore;

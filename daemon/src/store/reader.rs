@@ -10,6 +10,7 @@ use super::database::{Database, Tree, Writes};
 use super::journal::Seen;
 use super::layered::Layered;
 use super::mend::Found;
+use super::over::Over;
 use super::scrub;
 use super::sizes::Sizes;
 use super::value::Damage;
@@ -30,8 +31,8 @@ const CLOSED: &str = "the store is closed after a write that failed; it is opene
 pub(super) struct Shown {
     /// The database that is open; none while it is opened again after a failed write.
     database: Option<Arc<Database>>,
-    /// A group that is durable in the journal and on its way into the database.
-    over: Arc<Writes>,
+    /// Groups that are durable in the journal and on their way into the database.
+    over: Over,
 }
 
 /// What readers see now. It is held for the length of a copy only.
@@ -46,7 +47,7 @@ pub(super) struct Slot {
 impl Slot {
     /// A slot that shows `database`.
     pub(super) fn new(database: Database) -> Arc<Self> {
-        let shown = Shown { database: Some(Arc::new(database)), over: Arc::default() };
+        let shown = Shown { database: Some(Arc::new(database)), over: Over::default() };
         Arc::new(Self { shown: RwLock::new(shown), damaged: Found::default(), journal: Seen::default() })
     }
 
@@ -65,14 +66,20 @@ impl Slot {
         std::mem::replace(&mut self.shown.write().unwrap_or_else(PoisonError::into_inner).database, database.map(Arc::new))
     }
 
-    /// Shows a group, all of it at this moment.
-    pub(super) fn lay_over(&self, group: Arc<Writes>) {
-        self.shown.write().unwrap_or_else(PoisonError::into_inner).over = group;
+    /// What lies over the database.
+    pub(super) fn over(&self) -> Over {
+        self.shown().over
     }
 
-    /// The database has the group that was laid over it.
+    /// Shows a group, all of it at this moment.
+    pub(super) fn lay_over(&self, group: Writes) {
+        let over = self.over().with(group);
+        self.shown.write().unwrap_or_else(PoisonError::into_inner).over = over;
+    }
+
+    /// The database has all groups that were laid over it.
     pub(super) fn uncover(&self) {
-        self.lay_over(Arc::default());
+        self.shown.write().unwrap_or_else(PoisonError::into_inner).over = Over::default();
     }
 }
 
@@ -183,9 +190,7 @@ impl Reader {
             return Err(failed(what)(CLOSED));
         };
         let staged = self.staged.as_ref().map(|staged| staged.read().unwrap_or_else(PoisonError::into_inner));
-        // The writer settles before it applies, so that there is never something in both.
-        let over = staged.as_deref().filter(|staged| !staged.is_empty()).unwrap_or(&shown.over);
-        Ok(read(Layered::new(&database, over)))
+        Ok(read(Layered::new(&database, &shown.over, staged.as_deref())))
     }
 }
 

@@ -89,9 +89,9 @@ impl Rewriter {
     }
 
     /// Notes what was written, for a copy that is being made.
-    pub(super) fn written(&mut self, group: &Writes) {
+    pub(super) fn written<'w>(&mut self, places: impl IntoIterator<Item = &'w Place>) {
         let Some(under_way) = &mut self.under_way else { return };
-        under_way.changed.extend(group.keys().cloned());
+        under_way.changed.extend(places.into_iter().cloned());
         if under_way.changed.len() > CHANGED {
             self.abandon();
         }

@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::check;
-use super::database::{Database, Fault, Tree, Writes, catch_panic};
+use super::database::{Database, Fault, Tree, catch_panic};
 use super::error::StoreError;
 use super::figures::Figures;
 use super::format;
@@ -19,6 +19,7 @@ use super::layered::Layered;
 use super::lock::DirLock;
 use super::mend::{self, Mended};
 use super::open::Options;
+use super::over::Over;
 use super::reader::{Reader, Slot, Staged};
 use super::restore;
 use super::rewrite::Rewriter;
@@ -43,7 +44,8 @@ pub(super) struct Opened {
 ///
 /// [`apply`](Self::apply) gathers write sets into a group, which is seen by the [writer's view](Self::view) alone.
 /// [`sync`](Self::sync) makes the group durable with one append to the journal and one fdatasync (rule R1), and shows it to readers.
-/// [`settle`](Self::settle) writes it into sled, whose own flush nobody waits for: what sled may lose of it the journal has.
+/// [`settle_when_due`](Self::settle_when_due) writes what has come together into sled, whose own flush nobody waits for: what sled may
+/// lose of it the journal has.
 ///
 /// When `apply` or `sync` fails, the group is gone and nothing of it may be acknowledged. The next call tries again, and opens sled
 /// anew where it has to (rule R45).
@@ -54,8 +56,6 @@ pub struct Store {
     journal: Journal,
     /// The group: what was applied since the last sync.
     staged: Staged,
-    /// The group that is durable and not in sled yet.
-    unsettled: Option<Arc<Writes>>,
     /// The number of the last write set that was applied.
     number: u64,
     /// Changes that go with the next sync.
@@ -87,7 +87,6 @@ impl Store {
             number: journal.committed().number,
             journal,
             staged: Staged::default(),
-            unsettled: None,
             trims: Vec::new(),
             rewriter: Rewriter::new(options.rewrite_floor),
             look_soon: true,
@@ -139,6 +138,7 @@ impl Store {
         if places.is_empty() {
             return Ok(None);
         }
+        self.settle();
         let database = self.database()?;
         let mended = mend::mend(places, &database, &self.dir.join("journal"), self.journal.committed());
         drop(database);
@@ -191,9 +191,8 @@ impl Store {
         }
         self.slot.journal.reaches(self.journal.committed().end);
         self.figures.synced(start.elapsed());
-        let group = Arc::new(group);
-        self.slot.lay_over(Arc::clone(&group));
-        self.unsettled = Some(group);
+        self.slot.lay_over(group);
+        self.show_figures();
         // What is left of a trim is in no group, and must be gone when readers see that it was made.
         if !self.trims.is_empty() {
             self.settle();
@@ -201,20 +200,29 @@ impl Store {
         Ok(())
     }
 
-    /// Writes into sled what the last sync made durable: to be called once that was told to whom it may concern, and done before anything
-    /// else otherwise. Nothing depends on its success, since the journal has the group: after a failure the next call brings sled in line.
+    /// Settles when much has come together: to be called once the last sync was told to whom it may concern.
+    pub fn settle_when_due(&mut self) {
+        if self.slot.over().is_full() || self.journal.wants_checkpoint() {
+            self.settle();
+        }
+    }
+
+    /// Writes into sled what was made durable since the last time. Nothing depends on its success, since the journal has it: after a
+    /// failure the next call brings sled in line.
     pub fn settle(&mut self) {
-        let (Some(group), Some(database)) = (self.unsettled.take(), self.slot.get()) else { return };
-        let written = database.exchange(&group, |place, value, previous| self.journal.account(place, value, previous));
+        let over = self.slot.over();
+        let Some(database) = self.slot.get().filter(|_| !over.is_empty() && !self.failed) else { return };
+        let merged = over.merged();
+        let writes = merged.iter().map(|(place, value)| (*place, *value));
+        let written = database.exchange(writes, |place, value, previous| self.journal.account(place, value, previous));
         let written = written.and_then(|()| {
             self.slot.uncover();
-            self.rewriter.written(&group);
+            self.rewriter.written(merged.keys().copied());
             self.tidy(&database)
         });
         drop(database);
         self.rewrite();
-        let (journal, live) = (self.journal.committed().end, self.journal.live());
-        self.figures.show(journal, live, self.rewriter.live(), self.rewriter.is_under_way());
+        self.show_figures();
         if let Err(fault) = written {
             let error = self.fail("bringing the store in line with its journal", fault);
             tracing::warn!(%error, "the store's database failed; what was acknowledged is in the journal");
@@ -242,6 +250,7 @@ impl Store {
         self.rewriter.abandon();
         let database = self.database()?;
         self.checkpoint(&database).map_err(|fault| store_error(DOING, fault))?;
+        self.journal.cut_ahead().map_err(|error| StoreError::io(DOING, error))?;
         drop(database);
         let database = self.slot.replace(None);
         catch_panic(|| drop(database)).map_err(|fault| store_error(DOING, fault))?;
@@ -256,13 +265,18 @@ impl Store {
 
     fn take(&mut self, database: &Database, set: &WriteSet) -> Result<(), Fault> {
         let mut group = self.staged.write().unwrap_or_else(PoisonError::into_inner);
-        let mut staged = stage(Layered::new(database, &group), set)?;
+        let mut staged = stage(Layered::new(database, &self.slot.over(), Some(&group)), set)?;
         let number = self.number.saturating_add(1);
         check::put(&mut staged.writes, keys::NUMBER, &number)?;
         group.extend(staged.writes);
         self.number = number;
         self.trims.extend(staged.trims);
         Ok(())
+    }
+
+    fn show_figures(&self) {
+        let (journal, live) = (self.journal.committed().end, self.journal.live());
+        self.figures.show(journal, live, self.rewriter.live(), self.rewriter.is_under_way());
     }
 
     /// What is due now and then, once a group is in the database: the rest of trims, checkpoints, compaction.
@@ -329,7 +343,7 @@ impl Store {
     /// The database, opened again when the last write failed.
     fn database(&mut self) -> Result<Arc<Database>, StoreError> {
         const DOING: &str = "opening the store again after a write that failed";
-        self.settle();
+        self.settle_when_due();
         if self.failed {
             self.recover().map_err(|fault| store_error(DOING, fault))?;
         }
@@ -339,7 +353,6 @@ impl Store {
     /// Drops the group, and sets about what failed, now if the disk allows it.
     fn fail(&mut self, doing: &'static str, fault: Fault) -> StoreError {
         self.failed = true;
-        self.unsettled = None;
         self.trims.clear();
         self.rewriter.abandon();
         self.staged.write().unwrap_or_else(PoisonError::into_inner).clear();
@@ -412,7 +425,7 @@ fn remove_former(database: Option<Arc<Database>>, path: PathBuf) {
 /// Removes what is left of a range, in steps.
 fn finish(database: &Database, trim: Trim) -> Result<(), Fault> {
     loop {
-        let step = trim.next_step(Layered::new(database, &Writes::new()))?;
+        let step = trim.next_step(Layered::new(database, &Over::default(), None))?;
         if step.is_empty() {
             return Ok(());
         }

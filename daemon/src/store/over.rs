@@ -1,0 +1,51 @@
+//! What is durable in the journal and not in the database yet: the last groups, over the database until they are written into it together.
+//! What one of them writes and a later one writes again, as an entry does on its way through the outbox, then never gets there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::database::{Place, Writes};
+
+/// Groups that lie over the database at most: each is looked into by every read.
+const GROUPS: usize = if cfg!(test) { 4 } else { 64 };
+/// Writes in them at which they go into the database: some 30 ms of work, for which the next group waits.
+const WRITES: usize = 2_048;
+/// And bytes of their keys and values, for the sake of memory.
+const BYTES: usize = 4 * 1024 * 1024;
+
+/// The groups, oldest first. Cheap to clone: readers hold on to the ones that they began with.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Over {
+    groups: Arc<Vec<Arc<Writes>>>,
+    writes: usize,
+    bytes: usize,
+}
+
+impl Over {
+    /// These groups with a newer one.
+    pub(super) fn with(&self, group: Writes) -> Self {
+        let bytes: usize = group.iter().map(|((_, key), value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
+        let (writes, bytes) = (self.writes.saturating_add(group.len()), self.bytes.saturating_add(bytes));
+        let groups = self.groups.iter().cloned().chain([Arc::new(group)]).collect();
+        Self { groups: Arc::new(groups), writes, bytes }
+    }
+
+    /// Whether it is time to write them into the database.
+    pub(super) fn is_full(&self) -> bool {
+        self.groups.len() >= GROUPS || self.writes >= WRITES || self.bytes >= BYTES
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// The groups, newest first.
+    pub(super) fn newest_first(&self) -> impl Iterator<Item = &Writes> {
+        self.groups.iter().rev().map(|group| &**group)
+    }
+
+    /// All of it as one group: of two writes to a place, the newer.
+    pub(super) fn merged(&self) -> BTreeMap<&Place, Option<&[u8]>> {
+        self.groups.iter().flat_map(|group| group.iter()).map(|(place, value)| (place, value.as_deref())).collect()
+    }
+}
