@@ -151,7 +151,8 @@ impl Journal {
     }
 
     fn commit_at_once(&mut self, group: &Writes, number: u64) -> io::Result<()> {
-        let mut frames = Vec::new();
+        let length = group.iter().map(|((_, key), value)| frame_len(key, value.as_ref().map_or(0, Vec::len))).sum::<u64>();
+        let mut frames = Vec::with_capacity(usize::try_from(length).unwrap_or(0).saturating_add(COMMIT_FRAME));
         for (place, value) in group {
             push_write(&mut frames, place, value.as_deref())?;
         }

@@ -14,6 +14,8 @@ use crate::engine::durable::Row;
 const VERSION: u8 = 1;
 /// What stands before the body.
 const HEADER: usize = 5;
+/// Bytes that most values do with; a buffer that grows is copied each time.
+const USUAL: usize = 1024;
 
 /// Why stored bytes are no value.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +36,8 @@ pub(super) enum Damage {
 
 /// A value ready to be stored under `key`.
 pub(super) fn encode<T: Serialize>(key: &[u8], value: &T) -> Result<Vec<u8>, serde_json::Error> {
-    let mut bytes = vec![0; HEADER];
+    let mut bytes = Vec::with_capacity(USUAL);
+    bytes.resize(HEADER, 0);
     serde_json::to_writer(&mut bytes, value)?;
     Ok(seal(key, bytes))
 }
@@ -59,7 +62,8 @@ pub(super) fn encode_mark(key: &[u8]) -> Vec<u8> {
 
 /// A base row ready to be stored under `key`: `hash: 16 bytes, flags: u8, a stamp of 8 bytes for each flag, the record as JSON`.
 pub(super) fn encode_row(key: &[u8], row: &Row) -> Result<Vec<u8>, serde_json::Error> {
-    let mut bytes = vec![0; HEADER];
+    let mut bytes = Vec::with_capacity(USUAL);
+    bytes.resize(HEADER, 0);
     bytes.extend_from_slice(&row.hash.to_be_bytes());
     let stamps = [row.updated_at, row.deleted_at, row.missing_since];
     bytes.push(stamps.iter().enumerate().fold(0, |flags, (bit, stamp)| flags | (u8::from(stamp.is_some()) << bit)));

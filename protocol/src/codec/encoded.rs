@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use crate::event::Change;
 
+/// Bytes that most changes do with; a buffer that grows is copied each time.
+const USUAL: usize = 1024;
+
 /// A change and its JSON, which is written once for all who store it or pass it on. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct EncodedChange {
@@ -14,7 +17,7 @@ pub struct EncodedChange {
 #[derive(Debug)]
 struct Shared {
     change: Change,
-    json: Box<[u8]>,
+    json: Vec<u8>,
 }
 
 impl EncodedChange {
@@ -23,7 +26,8 @@ impl EncodedChange {
     /// # Errors
     /// When it can't be written as JSON.
     pub fn new(change: Change) -> serde_json::Result<Self> {
-        let json = serde_json::to_vec(&change)?.into_boxed_slice();
+        let mut json = Vec::with_capacity(USUAL);
+        serde_json::to_writer(&mut json, &change)?;
         Ok(Self { shared: Arc::new(Shared { change, json }) })
     }
 
