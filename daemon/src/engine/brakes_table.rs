@@ -102,7 +102,9 @@ fn a_row_with_a_local_change_is_never_deleted_by_a_listing() {
     let mut memory = replica(&settings, 30);
     let overlay = Overlay { visible: Some(Record::new()), entries: vec![1] };
     let write = Write::Overlay { epoch: EPOCH, entity_type: "end_user".to_owned(), id: id(0), overlay: Some(overlay) };
-    memory.apply(&WriteSet { writes: vec![write] });
+    let mut ledger = memory.ledger(EPOCH).expect("readable");
+    ledger.outbox.pending = 1;
+    memory.apply(&WriteSet { writes: vec![Write::Ledger(EPOCH, ledger), write] });
     let listed: Vec<u64> = (2..30).collect();
     for (minute, deleted) in [(10, 0), (16, 1)] {
         assert_eq!(listing(&mut memory, &settings, &listed, minute, false).deleted, deleted);

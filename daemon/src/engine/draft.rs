@@ -1,6 +1,8 @@
 //! One step being drawn up: reads see its own writes, and the counters and the change feed follow by themselves.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Place;
 
 use aesync_protocol::codec::EncodedChange;
 use aesync_protocol::event::{ChangeOp, Origin};
@@ -33,6 +35,11 @@ pub struct Draft<'v> {
     epoch: EpochId,
     at: Timestamp,
     ledger: Ledger,
+    /// There were no local changes when the step began, so that nothing has an overlay that the step did not make.
+    had_none: bool,
+    /// What was read before: a step comes back to the same entity several times.
+    read_rows: RefCell<BTreeMap<Key, Option<Row>>>,
+    read_overlays: RefCell<BTreeMap<Key, Option<Overlay>>>,
     rows: BTreeMap<Key, Row>,
     overlays: BTreeMap<Key, Option<Overlay>>,
     entries: BTreeMap<u64, Option<Entry>>,
@@ -66,7 +73,10 @@ impl<'v> Draft<'v> {
             settings,
             epoch,
             at,
+            had_none: all_of(&ledger.outbox) == 0,
             ledger,
+            read_rows: RefCell::default(),
+            read_overlays: RefCell::default(),
             rows: BTreeMap::new(),
             overlays: BTreeMap::new(),
             entries: BTreeMap::new(),
@@ -118,10 +128,19 @@ impl<'v> Draft<'v> {
     /// # Errors
     /// When it can't be read.
     pub fn row(&self, key: &Key) -> Read<Option<Row>> {
-        match self.rows.get(key) {
-            Some(row) => Ok(Some(row.clone())),
-            None => self.view.row(self.epoch, &key.0, &key.1),
+        self.look_at_row(key, |row| row.cloned())
+    }
+
+    fn look_at_row<T>(&self, key: &Key, look: impl FnOnce(Option<&Row>) -> T) -> Read<T> {
+        if let Some(row) = self.rows.get(key) {
+            return Ok(look(Some(row)));
         }
+        let mut read = self.read_rows.borrow_mut();
+        let row = match read.entry(key.clone()) {
+            Place::Occupied(known) => known.into_mut(),
+            Place::Vacant(place) => place.insert(self.view.row(self.epoch, &key.0, &key.1)?),
+        };
+        Ok(look(row.as_ref()))
     }
 
     /// Stores a base row; tell [`Draft::settle`] afterwards.
@@ -129,7 +148,7 @@ impl<'v> Draft<'v> {
     /// # Errors
     /// When the row that it replaces can't be read.
     pub fn set_row(&mut self, key: &Key, row: Row) -> Read<()> {
-        let was_live = self.row(key)?.is_some_and(|old| old.is_live());
+        let was_live = self.look_at_row(key, |old| old.is_some_and(Row::is_live))?;
         let records = self.ledger.records.entry(key.0.clone()).or_default();
         match (was_live, row.is_live()) {
             (false, true) => *records = records.saturating_add(1),
@@ -195,10 +214,17 @@ impl<'v> Draft<'v> {
     /// # Errors
     /// When it can't be read.
     pub fn overlay(&self, key: &Key) -> Read<Option<Overlay>> {
-        match self.overlays.get(key) {
-            Some(overlay) => Ok(overlay.clone()),
-            None => self.view.overlay(self.epoch, &key.0, &key.1),
+        if let Some(overlay) = self.overlays.get(key) {
+            return Ok(overlay.clone());
         }
+        if self.had_none {
+            return Ok(None);
+        }
+        let mut read = self.read_overlays.borrow_mut();
+        Ok(match read.entry(key.clone()) {
+            Place::Occupied(known) => known.get().clone(),
+            Place::Vacant(place) => place.insert(self.view.overlay(self.epoch, &key.0, &key.1)?).clone(),
+        })
     }
 
     /// The entries that make an entity's overlay, oldest first.
@@ -221,7 +247,10 @@ impl<'v> Draft<'v> {
     pub fn seen(&self, key: &Key) -> Read<Seen> {
         Ok(match self.overlay(key)? {
             Some(overlay) => Seen { record: overlay.visible, pending: true },
-            None => Seen { record: self.row(key)?.filter(Row::is_live).map(|row| row.record), pending: false },
+            None => {
+                let record = self.look_at_row(key, |row| row.filter(|row| row.is_live()).map(|row| row.record.clone()))?;
+                Seen { record, pending: false }
+            }
         })
     }
 
@@ -356,6 +385,12 @@ impl<'v> Draft<'v> {
             Written { changes: self.changes, entries: self.reported.into_values().collect(), ledger: Some(self.ledger) };
         (WriteSet { writes }, written)
     }
+}
+
+/// All entries, in whatever state.
+pub(crate) fn all_of(outbox: &OutboxStatus) -> u64 {
+    let OutboxStatus { pending, sent, in_doubt, acked, quarantined, blocked, conflicts, .. } = outbox;
+    [*sent, *in_doubt, *acked, *quarantined, *blocked, *conflicts].iter().fold(*pending, |sum, count| sum.saturating_add(*count))
 }
 
 /// Counts an entry in (`+1`) or out (`-1`).

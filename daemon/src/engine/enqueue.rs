@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Now;
 use super::admit::{Admitted, Place, admit, fit, parent_id, require, unknown_type};
-use super::draft::{Draft, Key};
+use super::draft::{Draft, Key, all_of};
 use super::durable::{Entry, Row, StoredAnswer};
 use super::fingerprint::value_hash;
 use super::rebase::{is_deleted, overlay};
@@ -226,8 +226,7 @@ fn capability_warning(draft: &Draft<'_>, entity_type: &str, op: EntryOp, in_base
 fn check_room(draft: &Draft<'_>, changes: &[(String, Vec<Value>)]) -> Result<(), Error> {
     let settings = draft.settings();
     let outbox = &draft.ledger().outbox;
-    let entries =
-        outbox.pending + outbox.sent + outbox.in_doubt + outbox.acked + outbox.quarantined + outbox.blocked + outbox.conflicts;
+    let entries = all_of(outbox);
     let coming = changes.iter().map(|(_, entities)| entities.len() as u64).sum::<u64>();
     if entries.saturating_add(coming) > settings.outbox_entries || outbox.bytes > settings.outbox_bytes {
         return Err(Error::new(
