@@ -45,6 +45,17 @@ impl<'a> Layered<'a> {
         from: Bound<&[u8]>,
         mut each: impl FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), Fault> {
+        self.scan_each(tree, prefix, from, &mut each)
+    }
+
+    /// One copy in the program, whoever calls it.
+    fn scan_each(
+        &self,
+        tree: Tree,
+        prefix: &[u8],
+        from: Bound<&[u8]>,
+        each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), Fault> {
         let start = from.map(|key| (tree, key.to_vec()));
         let layers = self.newest_first().map(|layer| {
             let range = layer.range((start.clone(), Bound::Unbounded));

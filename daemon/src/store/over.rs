@@ -49,3 +49,34 @@ impl Over {
         self.groups.iter().flat_map(|group| group.iter()).map(|(place, value)| (place, value.as_deref())).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::database::Tree;
+    use super::*;
+
+    fn group(writes: impl IntoIterator<Item = (u32, Option<usize>)>) -> Writes {
+        let place = |key: u32| (Tree::Outbox, key.to_be_bytes().to_vec());
+        writes.into_iter().map(|(key, length)| (place(key), length.map(|length| vec![0; length]))).collect()
+    }
+
+    #[test]
+    fn of_two_writes_to_a_place_the_newer_counts() {
+        let over = Over::default().with(group([(1, Some(5)), (2, Some(5))])).with(group([(1, None), (3, Some(7))]));
+        let lengths: Vec<_> = over.merged().values().map(|value| value.map(<[u8]>::len)).collect();
+        assert_eq!(lengths, [None, Some(5), Some(7)]);
+        let newest = over.newest_first().next().expect("two groups");
+        assert_eq!(newest, &group([(1, None), (3, Some(7))]));
+    }
+
+    #[test]
+    fn it_is_full_with_so_many_groups_or_writes_or_bytes() {
+        let small = (1..GROUPS).fold(Over::default(), |over, _| over.with(group([(1, Some(1))])));
+        assert!(!small.is_full());
+        assert!(small.with(group([(1, Some(1))])).is_full());
+        let many = |count: u32| Over::default().with(group((0..count).map(|key| (key, None))));
+        let most = u32::try_from(WRITES).expect("a small number");
+        assert!(!many(most - 1).is_full() && many(most).is_full());
+        assert!(Over::default().with(group([(1, Some(BYTES))])).is_full());
+    }
+}
