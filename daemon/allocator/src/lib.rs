@@ -6,23 +6,13 @@
 //!
 //! A crate of its own, so that every other one can forbid unsafe code.
 
-/// A piece of this size or more gets pages of its own, which go back as soon as it is free, in bytes. Every page of such a piece costs a
-/// fault: with 64 KiB, which sled's buffers of 512 KiB exceed, a first sync took half as long again.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-const LARGE: libc::c_int = 4 * 1024 * 1024;
-/// What may be free at the end of the heap before it is made smaller, in bytes. At rest [`give_back`] gives it back.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-const SPARE: libc::c_int = 32 * 1024 * 1024;
-
-/// Sets one heap for all threads, and what it keeps while there is work. To be called once, before there is a second thread. What a person
-/// has set in the environment (`MALLOC_ARENA_MAX`, `MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`) is left alone.
+/// Sets one heap for all threads, and gives pieces of 64 KiB and more back as soon as they are free. To be called once, before there is a
+/// second thread. What a person has set in the environment (`MALLOC_ARENA_MAX`, `MALLOC_MMAP_THRESHOLD_`) is left alone.
 pub fn keep_little() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    for (name, parameter, value) in [
-        ("MALLOC_ARENA_MAX", libc::M_ARENA_MAX, 1),
-        ("MALLOC_MMAP_THRESHOLD_", libc::M_MMAP_THRESHOLD, LARGE),
-        ("MALLOC_TRIM_THRESHOLD_", libc::M_TRIM_THRESHOLD, SPARE),
-    ] {
+    for (name, parameter, value) in
+        [("MALLOC_ARENA_MAX", libc::M_ARENA_MAX, 1), ("MALLOC_MMAP_THRESHOLD_", libc::M_MMAP_THRESHOLD, 64 * 1024)]
+    {
         if std::env::var_os(name).is_none() {
             // It says whether it knew the parameter; one that it does not know leaves everything as it was.
             // SAFETY: it takes two numbers, keeps no pointer, and can be called at any time.

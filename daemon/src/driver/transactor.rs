@@ -99,6 +99,9 @@ fn work(mut store: Store, jobs: &sync_mpsc::Receiver<Job>, reports: &mpsc::Sende
             Ok(Job::Stop) => break,
             Err(RecvTimeoutError::Timeout) => {
                 quiet = store.rest().then_some(POLL);
+                if quiet.is_none() {
+                    aesync_allocator::give_back();
+                }
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => break,
