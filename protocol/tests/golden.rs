@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aesync_protocol::codec::{
-    EncodedChange, Id, Incoming, Reply, parse, parse_reply, write_change, write_encoded_change, write_error, write_event, write_request, write_result,
+    EncodedChange, Id, Incoming, Reply, parse, parse_reply, write_change, write_encoded_change, write_error, write_event,
+    write_request, write_result,
 };
 use aesync_protocol::request::{self, METHODS, Method};
 use aesync_protocol::{ErrorCode, Event, Request};

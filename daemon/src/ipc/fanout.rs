@@ -65,7 +65,9 @@ impl Fanout {
             Event::Change { change } => {
                 return match EncodedChange::new(change.clone()) {
                     Ok(change) => self.publish_changes(&[change]),
-                    Err(error) => tracing::error!(%error, seq = change.seq, "a change could not be written as JSON and was left out"),
+                    Err(error) => {
+                        tracing::error!(%error, seq = change.seq, "a change could not be written as JSON and was left out")
+                    }
                 };
             }
             Event::Outbox { entry } => (Channel::Outbox, Some(entry.entity_type.as_str())),
