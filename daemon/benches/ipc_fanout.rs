@@ -28,6 +28,7 @@ use ipc_support::FakeDaemon;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::Runtime;
 use tokio::sync::{broadcast, mpsc, watch};
 
 /// Changes are published in batches, as a pull or a push commits them, and the publisher lets the connections work in between.
@@ -45,10 +46,10 @@ fn main() {
     for subscribers in [1, 100, 1000] {
         let (mut limit, mut ring, mut stalled, mut broadcast) = (0_f64, 0_f64, 0_f64, 0_f64);
         for _ in 0..REPEATS {
-            limit = limit.max(runtime.block_on(barest_ring(subscribers)));
-            ring = ring.max(runtime.block_on(ring_of(subscribers, false)));
-            stalled = stalled.max(runtime.block_on(ring_of(subscribers, true)));
-            broadcast = broadcast.max(runtime.block_on(broadcast_channel(subscribers)));
+            limit = limit.max(on(&runtime, barest_ring(subscribers)));
+            ring = ring.max(on(&runtime, ring_of(subscribers, false)));
+            stalled = stalled.max(on(&runtime, ring_of(subscribers, true)));
+            broadcast = broadcast.max(on(&runtime, broadcast_channel(subscribers)));
         }
         println!(
             "{subscribers:5} subscribers: limit {limit:6.2}, ring {ring:6.2} ({:.2} of the limit, {:.1} broadcast channels), with one more that is stalled {stalled:6.2} ({:.2}), broadcast {broadcast:5.2}",
@@ -57,6 +58,11 @@ fn main() {
             stalled / ring
         );
     }
+}
+
+/// The publisher is a task among the others, as the daemon's loop is, and not a thread too many for the cores.
+fn on(runtime: &Runtime, count: impl Future<Output = f64> + Send + 'static) -> f64 {
+    runtime.block_on(async { tokio::spawn(count).await.unwrap() })
 }
 
 fn one(seq: u64) -> Change {
@@ -103,14 +109,8 @@ async fn ring_of(subscribers: u64, one_stalls: bool) -> f64 {
     let _stalled = one_stalls.then(|| clients.pop());
     let changes = changes_for(DELIVERIES, subscribers);
     let prepare = |round| batches(round, changes, encoded);
-    let fanout = &daemon.fanout;
-    let speed = rounds(clients, changes, prepare, async |batches: &Vec<Vec<EncodedChange>>| {
-        for batch in batches {
-            fanout.publish_changes(batch);
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let fanout = daemon.fanout.clone();
+    let speed = rounds(clients, changes, prepare, |batch: &Vec<EncodedChange>| fanout.publish_changes(batch)).await;
     stop.send_replace(true);
     served.await.unwrap();
     speed
@@ -147,18 +147,15 @@ async fn barest_ring(subscribers: u64) -> f64 {
             }
         });
     }
-    let prepare = |round| (round, batches(round, changes, line));
-    rounds(clients, changes, prepare, async |(round, batches): &(u64, Vec<Vec<Vec<u8>>>)| {
-        lines.write().unwrap().clear();
-        for batch in batches {
-            let end = {
-                let mut lines = lines.write().unwrap();
-                batch.iter().for_each(|line| lines.extend_from_slice(line));
-                lines.len()
-            };
-            head.send_replace((*round, end));
-            tokio::task::yield_now().await;
+    let prepare = |round| batches(round, changes, line).into_iter().map(|batch| (round, batch)).collect();
+    let mut former = 0;
+    rounds(clients, changes, prepare, |(round, batch): &(u64, Vec<Vec<u8>>)| {
+        let mut lines = lines.write().unwrap();
+        if std::mem::replace(&mut former, *round) != *round {
+            lines.clear();
         }
+        batch.iter().for_each(|line| lines.extend_from_slice(line));
+        head.send_replace((*round, lines.len()));
     })
     .await
 }
@@ -181,12 +178,9 @@ async fn broadcast_channel(subscribers: u64) -> f64 {
         });
     }
     let prepare = |round| batches(round, changes, |seq| line(seq).into());
-    rounds(clients, changes, prepare, async |batches: &Vec<Vec<Arc<[u8]>>>| {
-        for batch in batches {
-            for line in batch {
-                sender.send(Arc::clone(line)).unwrap();
-            }
-            tokio::task::yield_now().await;
+    rounds(clients, changes, prepare, |batch: &Vec<Arc<[u8]>>| {
+        for line in batch {
+            sender.send(Arc::clone(line)).unwrap();
         }
     })
     .await
@@ -198,11 +192,11 @@ fn changes_for(deliveries: u64, subscribers: u64) -> u64 {
 }
 
 /// Million deliveries per second. What is published is prepared, and thrown away, while the clock stands still.
-async fn rounds<T>(
+async fn rounds<B>(
     mut clients: Vec<UnixStream>,
     changes: u64,
-    prepare: impl Fn(u64) -> T,
-    mut publish: impl AsyncFnMut(&T),
+    prepare: impl Fn(u64) -> Vec<B>,
+    mut publish: impl FnMut(&B),
 ) -> f64 {
     let subscribers = clients.len() as u64;
     let mut took = Duration::ZERO;
@@ -211,7 +205,10 @@ async fn rounds<T>(
         let bytes = (1..=changes).map(|n| length_of(round * changes + n)).sum();
         let before = Instant::now();
         let readers: Vec<_> = clients.drain(..).map(|stream| tokio::spawn(read_bytes(stream, bytes))).collect();
-        publish(&prepared).await;
+        for batch in &prepared {
+            publish(batch);
+            tokio::task::yield_now().await;
+        }
         for reader in readers {
             clients.push(reader.await.unwrap());
         }

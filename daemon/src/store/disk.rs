@@ -91,6 +91,18 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Bytes that are left for this process where `path` is; none where that can't be told.
+pub(super) fn free(path: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    return nix::sys::statvfs::statvfs(path).ok().map(|found| {
+        // Their types differ from system to system.
+        #[allow(clippy::useless_conversion, reason = "both are u64 on some")]
+        u64::from(found.blocks_available()).saturating_mul(u64::from(found.fragment_size()))
+    });
+    #[cfg(not(unix))]
+    path.metadata().ok().and(None)
+}
+
 /// Opens a file of sled's to make it durable. Windows syncs only what may be written to.
 pub(super) fn open_to_sync(path: &Path) -> io::Result<File> {
     File::options().write(true).open(path)

@@ -35,6 +35,11 @@ impl Over {
         self.groups.len() >= GROUPS || self.writes >= WRITES || self.bytes >= BYTES
     }
 
+    /// Bytes of their keys and values.
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.groups.is_empty()
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::check;
 use super::database::{Database, Fault, Tree, catch_panic};
+use super::disk;
 use super::error::StoreError;
 use super::figures::Figures;
 use super::format;
@@ -28,6 +29,9 @@ use crate::engine::write_set::WriteSet;
 
 /// What must fit on the disk before the database is opened again after a failure, in bytes: two of sled's segments.
 const PROBE_BYTES: usize = 1024 * 1024;
+
+/// sled's files grow by so many times of what is written into them at most.
+const AMPLIFIED: u64 = 4;
 
 /// How long reads of a database that was replaced may take before it is removed.
 const REMOVE_DEADLINE: Duration = Duration::from_secs(30);
@@ -140,6 +144,9 @@ impl Store {
         }
         self.settle();
         let database = self.database()?;
+        if !self.slot.over().is_empty() {
+            return Ok(None);
+        }
         let mended = mend::mend(places, &database, &self.dir.join("journal"), self.journal.committed());
         drop(database);
         let (mut writes, mended) = mended.map_err(|fault| self.fail("mending damaged values", fault))?;
@@ -212,6 +219,9 @@ impl Store {
     pub fn settle(&mut self) {
         let over = self.slot.over();
         let Some(database) = self.slot.get().filter(|_| !over.is_empty() && !self.failed) else { return };
+        if !self.has_room(&over) {
+            return;
+        }
         let merged = over.merged();
         let writes = merged.iter().map(|(place, value)| (*place, *value));
         let written = database.exchange(writes, |place, value, previous| self.journal.account(place, value, previous));
@@ -336,6 +346,9 @@ impl Store {
         if committed.checkpoint_end == committed.end {
             return Ok(());
         }
+        if !self.slot.over().is_empty() {
+            return Err(Fault::Io(std::io::ErrorKind::StorageFull.into()));
+        }
         database.sync()?;
         Ok(self.journal.checkpoint()?)
     }
@@ -346,6 +359,9 @@ impl Store {
         self.settle_when_due();
         if self.failed {
             self.recover().map_err(|fault| store_error(DOING, fault))?;
+        } else if self.slot.over().is_full() {
+            self.drop_group();
+            return Err(StoreError::io("bringing the store in line with its journal", std::io::ErrorKind::StorageFull.into()));
         }
         self.slot.get().ok_or_else(|| StoreError::damaged(DOING, "it is not open"))
     }
@@ -353,14 +369,24 @@ impl Store {
     /// Drops the group, and sets about what failed, now if the disk allows it.
     fn fail(&mut self, doing: &'static str, fault: Fault) -> StoreError {
         self.failed = true;
-        self.trims.clear();
         self.rewriter.abandon();
-        self.staged.write().unwrap_or_else(PoisonError::into_inner).clear();
-        self.number = self.journal.committed().number;
+        self.drop_group();
         if let Err(fault) = self.recover() {
             tracing::debug!(error = %fault, "the store stays closed to writes");
         }
         store_error(doing, fault)
+    }
+
+    fn drop_group(&mut self) {
+        self.trims.clear();
+        self.staged.write().unwrap_or_else(PoisonError::into_inner).clear();
+        self.number = self.journal.committed().number;
+    }
+
+    /// Whether the disk has room for what sled makes of this. After an error sled refuses reads as well, so it must not come to that.
+    fn has_room(&self, over: &Over) -> bool {
+        let wanted = (over.bytes() as u64).saturating_mul(AMPLIFIED).saturating_add(PROBE_BYTES as u64);
+        disk::free(&self.dir).is_none_or(|free| free >= wanted)
     }
 
     /// Opens the database again, since sled refuses everything after an error, and brings it in line with the journal.
