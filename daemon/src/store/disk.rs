@@ -91,10 +91,10 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes that are left for this process where `path` is; none where that can't be told.
+/// Bytes that are left for this process where `path` is; none where that can't be told, as on file systems that count nothing.
 pub(super) fn free(path: &Path) -> Option<u64> {
     #[cfg(unix)]
-    return nix::sys::statvfs::statvfs(path).ok().map(|found| {
+    return nix::sys::statvfs::statvfs(path).ok().filter(|found| found.blocks() > 0).map(|found| {
         // Their types differ from system to system.
         #[allow(clippy::useless_conversion, reason = "both are u64 on some")]
         u64::from(found.blocks_available()).saturating_mul(u64::from(found.fragment_size()))
