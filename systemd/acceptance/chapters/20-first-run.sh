@@ -8,7 +8,7 @@ typed_login() {
 
 before=$(main_pid)
 check "a login that names no server is told to name one" exits 1 "aectl login --server URL" \
-    sh_in_box "echo '$PASSWORD' | aectl login --email '$EMAIL'"
+    sh_in_box "aectl login --email '$EMAIL' <$PASSWORD_FILE"
 check "aectl login asks for the server, the e-mail address and the password" says "Signed in to tenant $TENANT" \
     typed_login http://127.0.0.1:3000 "$EMAIL" "$PASSWORD"
 check "and that was all: it is synced" within 30 in_box aectl wait synced --timeout 30s

@@ -10,4 +10,4 @@ check "though only root can read it there" exits 1 "Permission denied" as aesync
 check "the configuration names where systemd handed it over, and not the token" sh_in_box \
     'journalctl -u aesyncd -o cat | grep -q "signed in" && ! journalctl -u aesyncd -o cat | grep -qF "$(cat /root/token)"'
 in_box rm /etc/credstore/aesyncd.token
-need sh_in_box "echo '$PASSWORD' | aectl login --email '$EMAIL' && aectl wait synced --timeout 30s"
+need sh_in_box "aectl login --email '$EMAIL' <$PASSWORD_FILE && aectl wait synced --timeout 30s"

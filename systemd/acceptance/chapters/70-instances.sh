@@ -3,7 +3,7 @@ chapter "Instances"
 need sh_in_box 'printf "[server]\nurl = \"http://127.0.0.1:3001\"\n" >/etc/aesyncd/shop.toml; systemctl enable --now aesyncd@shop'
 check "an instance listens at a socket of its own" same "$(in_box aectl --instance shop socket-path)" /run/aesyncd/shop.sock
 check "it reads its own configuration" says '"url":"http://127.0.0.1:3001"' in_box aectl --instance shop status --json
-need sh_in_box "echo '$PASSWORD' | aectl --instance shop login --email '$EMAIL'"
+need sh_in_box "aectl --instance shop login --email '$EMAIL' <$PASSWORD_FILE"
 check "both are synced" sh_in_box 'aectl --instance shop wait synced --timeout 30s && aectl wait synced --timeout 30s'
 check "each with its own tenant" sh_in_box "aectl --instance shop status --json | grep -q '$SHOP' && aectl status --json | grep -q '$TENANT'"
 check "it knows its name" says '"instance":"shop"' in_box aectl --instance shop status --json

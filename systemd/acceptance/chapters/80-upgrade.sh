@@ -3,7 +3,7 @@ chapter "Upgrade"
 # Back to the previous version, with nothing left of what was; and an administrator who has edited the configuration.
 need sh_in_box 'systemctl disable --now aesyncd@shop; dpkg --purge aesyncd; dpkg --install /root/previous.deb'
 need sh_in_box 'sed -i "s/^#interval = .*/interval = \"66s\"/" /etc/aesyncd/aesyncd.toml; systemctl restart aesyncd'
-need sh_in_box "echo '$PASSWORD' | aectl login --server http://127.0.0.1:3000 --email '$EMAIL' && aectl wait synced --timeout 30s"
+need sh_in_box "aectl login --server http://127.0.0.1:3000 --email '$EMAIL' <$PASSWORD_FILE && aectl wait synced --timeout 30s"
 need sh_in_box 'systemctl stop aesyncd && systemctl enable --now aesyncd.socket && systemctl start aesyncd && aectl wait synced --timeout 30s'
 need in_box aectl pause
 need queue upgraded@example.com

@@ -10,7 +10,7 @@ check "systemd has nothing to say about the user unit" silent own systemd-analyz
 check "the user unit starts" own systemctl --user enable --now aesyncd
 check "aectl finds it by itself" says "/aesyncd/aesyncd.sock" own aectl socket-path
 check "its user is its admin: he signs in" says "Signed in to tenant $TENANT" \
-    own sh -c "echo '$PASSWORD' | aectl login --server http://127.0.0.1:3000 --email '$EMAIL'"
+    own sh -c "aectl login --server http://127.0.0.1:3000 --email '$EMAIL' <$PASSWORD_FILE"
 check "it is synced" own aectl wait synced --timeout 30s
 check "its state is in his home" own test -s /home/own/.local/state/aesyncd/token
 check "systemctl --user status shows the state" says 'Status: "synced' own systemctl --user --no-pager status aesyncd
