@@ -37,7 +37,7 @@ use std::process::ExitCode;
 
 use aesync_protocol::request::GetStatus;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, Global, Later};
 use crate::context::Context;
 use crate::exit::Failure;
 use crate::output::Output;
@@ -45,38 +45,38 @@ use crate::text::clean;
 
 /// Runs a command.
 pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
-    let Args { socket, instance, json, timeout, .. } = args;
+    let Args { global: Global { socket, instance, json, color, timeout }, command } = args;
     // To wait for nothing is to ask once; an answer takes longer than nothing.
-    if timeout.is_some_and(|timeout| timeout.is_zero()) && !matches!(args.command, Command::Wait(_)) {
+    if timeout.is_some_and(|timeout| timeout.is_zero()) && !matches!(command, Command::Wait(_)) {
         return Err(Failure::Usage(
             "an answer takes longer than --timeout 0, which only `aectl wait` takes; write it as 500ms, 10s or 5min".to_owned(),
         ));
     }
-    let context = Context { output: Output::new(args.color), json, timeout, socket, instance };
-    match args.command {
-        Command::Status(args) => status::run(&context, &args),
-        Command::Watch(args) => watch::run(&context, args),
-        Command::Push(args) => push::run(&context, &args),
-        Command::Pull(args) => pull::run(&context, args),
-        Command::PullPending(args) => pull_pending::run(&context, args),
+    let context = Context { output: Output::new(color), json, timeout, socket, instance };
+    match command {
+        Command::Status(Later(args)) => status::run(&context, &args),
+        Command::Watch(Later(args)) => watch::run(&context, args),
+        Command::Push(Later(args)) => push::run(&context, &args),
+        Command::Pull(Later(args)) => pull::run(&context, args),
+        Command::PullPending(Later(args)) => pull_pending::run(&context, args),
         Command::Sync => sync::run(&context),
-        Command::Get(args) => get::run(&context, args),
-        Command::List(args) => list::run(&context, args),
-        Command::Changes(args) => changes::run(&context, args),
-        Command::Outbox(args) => outbox::run(&context, args),
-        Command::Conflicts(args) => conflicts::run(&context, &args),
-        Command::Reconcile(args) => reconcile::run(&context, args),
-        Command::Login(args) => login::run(&context, args),
-        Command::Token(args) => token::run(&context, args),
+        Command::Get(Later(args)) => get::run(&context, args),
+        Command::List(Later(args)) => list::run(&context, args),
+        Command::Changes(Later(args)) => changes::run(&context, args),
+        Command::Outbox(Later(args)) => outbox::run(&context, args),
+        Command::Conflicts(Later(args)) => conflicts::run(&context, &args),
+        Command::Reconcile(Later(args)) => reconcile::run(&context, args),
+        Command::Login(Later(args)) => login::run(&context, args),
+        Command::Token(Later(args)) => token::run(&context, args),
         Command::Logout => logout::run(&context),
         Command::Pause => pause::run(&context),
         Command::Resume => resume::run(&context),
         Command::Reload => reload::run(&context),
         Command::Shutdown => shutdown::run(&context),
-        Command::Wait(args) => wait::run(&context, &args),
+        Command::Wait(Later(args)) => wait::run(&context, &args),
         Command::Ping => ping::run(&context),
-        Command::Doctor(args) => doctor::run(&context, &args),
-        Command::BugReport(args) => bug_report::run(&context, args),
+        Command::Doctor(Later(args)) => doctor::run(&context, &args),
+        Command::BugReport(Later(args)) => bug_report::run(&context, args),
         Command::Top => top::run(&context),
         #[cfg(target_os = "linux")]
         Command::Notify => desktop::notify(&context),
@@ -89,8 +89,8 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Clients => clients::run(&context),
         Command::Metrics => metrics::run(&context),
         Command::SocketPath => socket_path::run(&context),
-        Command::Completions(args) => completions::run(&context, &args),
-        Command::Manual(args) => manual::run(&args),
+        Command::Completions(Later(args)) => completions::run(&context, &args),
+        Command::Manual(Later(args)) => manual::run(&args),
     }
 }
 

@@ -11,12 +11,10 @@ mod text;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
     // Ends the process when it was a shell that called.
     complete::answer_a_shell();
-    let args = args::Args::parse();
+    let args = args::Args::of_this_process();
     let quiet = args.is_quiet();
     cmd::run(args).unwrap_or_else(|failure| exit::report(&failure, quiet))
 }
