@@ -11,7 +11,8 @@ from .aio_connection import AsyncConnection
 from .aio_subscription import AsyncSubscription
 from .calls import DEFAULT_SECONDS, REPEATABLE, SERVER_SECONDS, filtered, milliseconds, without_none
 from .endpoint import locate
-from .errors import AesyncError, CallTimeout, ConnectionLost, lost
+from .errors import AesyncError, CallTimeout, ConnectionLost, DaemonError, lost
+from .greeting import Greeting
 from .resume import Resume
 from .types import ChangePage, EntryPage, Hello, ListedRecord, PullAnswer, PushedEntry, Record, RecordAnswer, RecordPage
 from .types import Status, SyncAnswer, WaitAnswer
@@ -27,11 +28,22 @@ class AsyncClient:
     Every call ends within its ``timeout`` in seconds, its turn included. It connects at the first call, and again at the next call after
     a loss. A call is sent once more only when that can do no harm: reads, and pushes, which carry a ``requestId``. Raises
     :class:`AesyncError`.
+
+    ``name`` and ``version`` are how its subscriptions call themselves in `aectl clients`; the program's name when absent.
     """
 
-    def __init__(self, path: Optional[str] = None, *, instance: Optional[str] = None, timeout: float = DEFAULT_SECONDS) -> None:
+    def __init__(
+        self,
+        path: Optional[str] = None,
+        *,
+        instance: Optional[str] = None,
+        timeout: float = DEFAULT_SECONDS,
+        name: Optional[str] = None,
+        version: Optional[str] = None,
+    ) -> None:
         self.path = locate(path, instance)
         self.timeout = timeout
+        self._greeting = Greeting(name, version)
         self._turns: Optional[asyncio.Semaphore] = None
         self._opening: Optional[asyncio.Lock] = None
         self._link: Optional[_Link] = None
@@ -57,7 +69,7 @@ class AsyncClient:
         Channels are ``change``, ``status``, ``notification``, ``outbox`` and ``progress``. ``since`` and ``log`` are a saved
         position; without them changes begin with the next one.
         """
-        return AsyncSubscription(self.path, Resume(channels, entity_types, since, log))
+        return AsyncSubscription(self.path, Resume(channels, entity_types, since, log), self._greeting)
 
     async def hello(self, name: str, version: str) -> Hello:
         """Tells who this is, and agrees on a version."""
@@ -161,7 +173,7 @@ class AsyncClient:
         # Made here: on Python 3.9 they belong to the loop that runs when they are made.
         self._turns = self._turns or asyncio.Semaphore(MAX_IN_FLIGHT)
         async with self._turns:
-            stale = self._link is not None
+            stale = self._link is not None and not self._link.ended
             try:
                 return await (await self._connected(patience)).call(method, params, patience)
             except ConnectionLost:
@@ -173,6 +185,8 @@ class AsyncClient:
         self._opening = self._opening or asyncio.Lock()
         async with self._opening:
             if self._link is None or self._link.ended:
+                if self._link is not None:
+                    self._link.retire()
                 self._link = _Link(await AsyncConnection.open(self.path, patience))
             return self._link
 
@@ -188,7 +202,7 @@ class _Link:
 
     @property
     def ended(self) -> bool:
-        return self._end is not None
+        return self._end is not None or self._connection.is_hung_up()
 
     async def call(self, method: str, params: Mapping[str, Any], patience: float) -> Any:
         if self._end is not None:
@@ -206,6 +220,11 @@ class _Link:
             if future.done() and not future.cancelled():
                 future.exception()
 
+    def retire(self) -> None:
+        """Ends it, unless calls wait for what the daemon may have said before it hung up."""
+        if not self._waiting:
+            self._fail(lost(self._connection.path))
+
     async def close(self) -> None:
         self._fail(lost(self._connection.path))
         self._reader.cancel()
@@ -221,17 +240,19 @@ class _Link:
             self._fail(error)
 
     def _settle(self, answer: Answer) -> None:
-        if answer.id is None:
+        future = None if answer.id is None else self._waiting.get(answer.id)
+        if future is not None and not future.done():
             if answer.error is not None:
-                self._fail(answer.error)
-            return
-        future = self._waiting.get(answer.id)
-        if future is None or future.done():
-            return
-        if answer.error is not None:
-            future.set_exception(answer.error)
-        else:
-            future.set_result(answer.result)
+                future.set_exception(answer.error)
+            else:
+                future.set_result(answer.result)
+        if answer.error is not None and answer.turns_away:
+            self._turned_away(answer.error, answer.id is None)
+
+    def _turned_away(self, error: DaemonError, all_of_them: bool) -> None:
+        # A daemon that is only busy with this call answers the others; one that closes the connection does so soon enough.
+        if all_of_them or all(future.done() for future in self._waiting.values()):
+            self._fail(error)
 
     def _fail(self, error: AesyncError) -> None:
         self._end = self._end or error

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import deque
-from typing import Any, Deque, Mapping, Optional, Union, cast
+from typing import Any, Callable, Deque, Mapping, Optional, Union, cast
 
-from .errors import AesyncError, CallTimeout, ProtocolError, connect_error, lost
+from .dial import FULL_QUEUE_SECONDS, dial, is_hung_up
+from .errors import AesyncError, CallTimeout, ProtocolError, connect_error, lost, not_taken
 from .wire import Answer, EventLine, LineBuffer, parse_line, request_line
 
 MAX_WAITING_BYTES = 1024 * 1024
@@ -30,22 +30,35 @@ class AsyncConnection(asyncio.Protocol):
         self._last_id = 0
 
     @classmethod
-    async def open(cls, path: str, timeout: float) -> "AsyncConnection":
-        """Connects within ``timeout`` seconds."""
-        if sys.platform == "win32":
-            raise AesyncError("this package has no client for Windows' named pipes; use the Node or the Rust one")
+    async def open(cls, path: str, timeout: float, unwanted: Callable[[], bool] = lambda: False) -> "AsyncConnection":
+        """Connects within ``timeout`` seconds, as long as it is not ``unwanted``."""
+        deadline = asyncio.get_running_loop().time() + timeout
+        opened = dial(path)
+        while opened is None:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise not_taken(path, timeout)
+            await asyncio.sleep(FULL_QUEUE_SECONDS)
+            if unwanted():
+                raise lost(path)
+            opened = dial(path)
         connection = cls(path)
         try:
-            await asyncio.wait_for(connection._loop.create_unix_connection(lambda: connection, path), max(timeout, 0.001))
-        except asyncio.TimeoutError as error:
-            connection.close()
-            raise CallTimeout(f"aesyncd at {path} did not take the connection within {timeout:g} s; try again") from error
+            await connection._loop.create_unix_connection(lambda: connection, sock=opened)
         except OSError as error:
+            opened.close()
             raise connect_error(path, error) from error
         except BaseException:
+            opened.close()
             connection.close()
             raise
         return connection
+
+    def is_hung_up(self) -> bool:
+        """Whether the daemon has closed its side, even if the event loop has not come to see it yet."""
+        if self._end is not None or self._transport is None or self._transport.is_closing():
+            return True
+        opened = self._transport.get_extra_info("socket")
+        return opened is not None and is_hung_up(opened.fileno())
 
     def send(self, method: str, params: Mapping[str, Any]) -> int:
         """Hands one request to the socket and returns its id; :meth:`drained` waits until there is room for more."""

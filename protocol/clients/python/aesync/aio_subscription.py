@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from types import TracebackType
-from typing import Deque, Optional, Type
+from typing import Any, Deque, Mapping, Optional, Type
 
 from .aio_connection import AsyncConnection
 from .backoff import Backoff
 from .errors import AesyncError, Gone, lost
 from .events import Disconnected, Event, Position
+from .greeting import Greeting
 from .resume import Resume
 from .subscription import CALL_SECONDS, QUIET_SECONDS, STEADY_SECONDS
 from .wire import EventLine
@@ -22,9 +23,17 @@ class AsyncSubscription:
     At most a megabyte of lines waits here; beyond it the socket is not read. For one task at a time, except :meth:`close`.
     """
 
-    def __init__(self, path: str, resume: Resume, quiet: float = QUIET_SECONDS, patience: float = CALL_SECONDS) -> None:
+    def __init__(
+        self,
+        path: str,
+        resume: Resume,
+        greeting: Optional[Greeting] = None,
+        quiet: float = QUIET_SECONDS,
+        patience: float = CALL_SECONDS,
+    ) -> None:
         self._path = path
         self._resume = resume
+        self._greeting = greeting or Greeting()
         self._quiet = quiet
         self._patience = patience
         self._loop = asyncio.get_running_loop()
@@ -56,7 +65,7 @@ class AsyncSubscription:
         deadline = None if timeout is None else self._loop.time() + timeout
         while not self._closed.is_set():
             if self._ready:
-                return self._ready.popleft()
+                return self._resume.told(self._ready.popleft())
             if self._connection is None and not await self._wait_for_turn(deadline):
                 return None
             try:
@@ -104,28 +113,30 @@ class AsyncSubscription:
         return not self._closed.is_set() and self._loop.time() >= self._attempt_at
 
     async def _open(self) -> AsyncConnection:
-        connection = await AsyncConnection.open(self._path, self._patience)
+        connection = await AsyncConnection.open(self._path, self._patience, self._closed.is_set)
+        # Here already, so that `close` finds it.
+        self._connection = connection
         try:
+            if self._closed.is_set():
+                raise lost(self._path)
+            await self._call(connection, "hello", self._greeting.params())
             try:
-                answer = await self._subscribe(connection)
+                answer = await self._call(connection, "subscribe", self._resume.params())
             except Gone as gone:
                 self._resume.refused(gone)
-                answer = await self._subscribe(connection)
+                answer = await self._call(connection, "subscribe", self._resume.params())
             self._ready.extend(self._resume.accepted(answer))
         except BaseException:
+            self._connection = None
             connection.close()
             raise
-        if self._closed.is_set():
-            connection.close()
-            raise lost(self._path)
         self._since = self._loop.time()
-        self._connection = connection
         self._said_away = False
         self._heard()
         return connection
 
-    async def _subscribe(self, connection: AsyncConnection) -> object:
-        return await connection.answer(connection.send("subscribe", self._resume.params()), "subscribe", self._patience)
+    async def _call(self, connection: AsyncConnection, method: str, params: Mapping[str, Any]) -> object:
+        return await connection.answer(connection.send(method, params), method, self._patience)
 
     async def _receive(self, connection: AsyncConnection, deadline: Optional[float]) -> Optional[Event]:
         until = self._silent_at if deadline is None else min(self._silent_at, deadline)

@@ -11,7 +11,8 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple, Type, cast
 from .calls import DEFAULT_SECONDS, REPEATABLE, SERVER_SECONDS, filtered, milliseconds, without_none
 from .connection import Connection
 from .endpoint import locate
-from .errors import AesyncError, CallTimeout, ConnectionLost
+from .errors import CallTimeout, ConnectionLost, DaemonError
+from .greeting import Greeting
 from .resume import Resume
 from .subscription import Subscription
 from .types import ChangePage, EntryPage, Hello, ListedRecord, PullAnswer, PushedEntry, Record, RecordAnswer, RecordPage
@@ -23,11 +24,22 @@ class Client:
 
     It connects at the first call, and again at the next call after a loss. A call is sent once more only when that can do no harm:
     reads, and pushes, which carry a ``requestId``. Raises :class:`AesyncError`.
+
+    ``name`` and ``version`` are how its subscriptions call themselves in `aectl clients`; the program's name when absent.
     """
 
-    def __init__(self, path: Optional[str] = None, *, instance: Optional[str] = None, timeout: float = DEFAULT_SECONDS) -> None:
+    def __init__(
+        self,
+        path: Optional[str] = None,
+        *,
+        instance: Optional[str] = None,
+        timeout: float = DEFAULT_SECONDS,
+        name: Optional[str] = None,
+        version: Optional[str] = None,
+    ) -> None:
         self.path = locate(path, instance)
         self.timeout = timeout
+        self._greeting = Greeting(name, version)
         self._lock = threading.Lock()
         self._connection: Optional[Connection] = None
 
@@ -38,6 +50,9 @@ class Client:
         if not self._lock.acquire(timeout=patience):
             raise CallTimeout(f"another thread's call took the {patience:g} s that `{method}` had; use a client for each thread")
         try:
+            # A call that was not sent yet loses nothing with its connection.
+            if self._connection is not None and self._connection.is_hung_up():
+                self._drop()
             stale = self._connection is not None
             try:
                 return self._call_once(method, params or {}, deadline)
@@ -61,7 +76,7 @@ class Client:
         Channels are ``change``, ``status``, ``notification``, ``outbox`` and ``progress``. ``since`` and ``log`` are a saved
         position; without them changes begin with the next one.
         """
-        return Subscription(self.path, Resume(channels, entity_types, since, log))
+        return Subscription(self.path, Resume(channels, entity_types, since, log), self._greeting)
 
     def hello(self, name: str, version: str) -> Hello:
         """Tells who this is, and agrees on a version."""
@@ -160,17 +175,19 @@ class Client:
         self.close()
 
     def _call_once(self, method: str, params: Mapping[str, Any], deadline: float) -> Any:
-        if self._connection is None:
-            self._connection = Connection(self.path, deadline - time.monotonic())
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = Connection(self.path, deadline - time.monotonic())
         try:
-            call_id = self._connection.send(method, params, deadline)
-            return self._connection.answer(call_id, method, deadline)
-        except AesyncError as error:
-            # After its own error the daemon's answer has been read whole; after any other what comes next is not known.
-            if not getattr(error, "code", None):
+            call_id = connection.send(method, params, deadline)
+            return connection.answer(call_id, method, deadline)
+        except DaemonError:
+            # Its answer has been read whole.
+            if connection.spent:
                 self._drop()
             raise
         except BaseException:
+            # What comes next is not known.
             self._drop()
             raise
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import select
 import socket
-import sys
 import time
-from typing import Any, Mapping, Optional, Union
+from typing import Any, Callable, Mapping, Optional, Union
 
-from .errors import AesyncError, CallTimeout, connect_error, lost
+from .dial import FULL_QUEUE_SECONDS, dial, is_hung_up
+from .errors import CallTimeout, lost, not_taken
 from .wire import Answer, EventLine, LineBuffer, request_line
 
 _CHUNK = 64 * 1024
@@ -17,23 +17,27 @@ _CHUNK = 64 * 1024
 class Connection:
     """A socket and what has arrived on it."""
 
-    def __init__(self, path: str, timeout: float) -> None:
-        if sys.platform == "win32":
-            raise AesyncError("this package has no client for Windows' named pipes; use the Node or the Rust one")
+    def __init__(self, path: str, timeout: float, pause: Callable[[float], object] = time.sleep) -> None:
+        """Connects within ``timeout`` seconds. ``pause`` waits; when it returns something true the connection is not wanted any more."""
         self.path = path
+        self.spent = False
+        """The daemon has closed it, or is about to: it said so in an answer."""
         self._lines = LineBuffer()
         self._last_id = 0
         self._ended = False
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._socket.settimeout(max(timeout, 0.001))
-            self._socket.connect(path)
-        except socket.timeout as error:
-            self._socket.close()
-            raise CallTimeout(f"aesyncd at {path} did not take the connection within {timeout:g} s; try again") from error
-        except OSError as error:
-            self._socket.close()
-            raise connect_error(path, error) from error
+        deadline = time.monotonic() + timeout
+        opened = dial(path)
+        while opened is None:
+            if time.monotonic() >= deadline:
+                raise not_taken(path, timeout)
+            if pause(FULL_QUEUE_SECONDS):
+                raise lost(path)
+            opened = dial(path)
+        self._socket = opened
+
+    def is_hung_up(self) -> bool:
+        """Whether the daemon has closed its side of an idle connection."""
+        return self.spent or self._ended or is_hung_up(self._socket.fileno())
 
     def send(self, method: str, params: Mapping[str, Any], deadline: float) -> int:
         """Writes one request and returns its id. After an error the connection is of no more use."""
@@ -73,6 +77,7 @@ class Connection:
                 raise CallTimeout(f"aesyncd did not answer `{method}` in time; try again, or allow more time")
             if isinstance(message, Answer) and (message.id == call_id or (message.id is None and message.error is not None)):
                 if message.error is not None:
+                    self.spent = message.turns_away
                     raise message.error
                 return message.result
 

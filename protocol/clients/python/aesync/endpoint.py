@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Callable, Mapping, Optional
@@ -18,11 +19,23 @@ MAX_INSTANCE = 32
 _INSTANCE_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
+def is_there(path: str) -> bool:
+    """Whether a file is there, as far as this user can tell.
+
+    A directory that may not be entered holds a system socket that this user may not open: say that, rather than look elsewhere.
+    """
+    try:
+        os.lstat(path)
+    except OSError as error:
+        return error.errno not in (errno.ENOENT, errno.ENOTDIR)
+    return True
+
+
 def locate(
     explicit: Optional[str] = None,
     instance: Optional[str] = None,
     environ: Optional[Mapping[str, str]] = None,
-    present: Callable[[str], bool] = os.path.lexists,
+    present: Callable[[str], bool] = is_there,
 ) -> str:
     """The path at which to look for the daemon.
 

@@ -94,6 +94,11 @@ def connect_error(path: str, error: OSError) -> AesyncError:
     return ConnectionLost(f"connecting to {path} failed: {error}; check the path that `aectl socket-path` prints")
 
 
+def not_taken(path: str, timeout: float) -> CallTimeout:
+    """The exception for a daemon whose queue of new connections stayed full."""
+    return CallTimeout(f"aesyncd at {path} did not take the connection within {timeout:g} s; try again")
+
+
 def lost(path: str, error: Optional[OSError] = None) -> ConnectionLost:
     """The exception for a connection that ended."""
     why = f" ({error})" if error else ""

@@ -56,20 +56,27 @@ class Resume:
         self._refusal = gone.reason
 
     def accepted(self, answer: object) -> List[Event]:
-        """What an answer to ``subscribe`` means to the app."""
+        """What an answer to ``subscribe`` means to the app; see :meth:`told`."""
         if not isinstance(answer, dict) or not isinstance(answer.get("log"), str) or not isinstance(answer.get("seq"), int):
             raise ProtocolError("the answer to subscribe has no position; check that both have matching versions")
         log, seq = answer["log"], answer["seq"]
-        events: List[Event] = [Connected(log, seq)]
-        if "change" in self._channels:
-            refusal, self._refusal = self._refusal, None
-            if refusal is not None:
-                self._since = seq
-                events.append(Reset(refusal, log, seq))
-            elif self._since is None:
-                self._since = seq
-            self._log = log
-        return events
+        connected = Connected(log, seq)
+        if "change" not in self._channels:
+            return [connected]
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            # First the reset, and the position only when it is told: whoever saves the position with an event must not pass it by.
+            return [Reset(refusal, log, seq), connected]
+        if self._since is None:
+            self._since = seq
+        self._log = log
+        return [connected]
+
+    def told(self, event: Event) -> Event:
+        """To be said of each of those events when the app gets it: a reset is behind the position from then on."""
+        if isinstance(event, Reset):
+            self._since, self._log = event.seq, event.log
+        return event
 
     def event(self, params: Dict[str, Any]) -> Optional[Event]:
         """The event for the app in an event line; ``None`` for a checkpoint, for a change that it has had, and for the end of a connection."""
@@ -83,6 +90,9 @@ class Resume:
         if isinstance(event, Change):
             if self._since is not None and event.seq <= self._since:
                 return None
+            # Of all types there is each position. To connect again fetches what is missing.
+            if self._since is not None and self._entity_types is None and event.seq != self._since + 1:
+                raise ProtocolError(f"the change {event.seq} came after {self._since}; check that both have matching versions")
             self._since = event.seq
             self._moved = True
         return event

@@ -6,12 +6,13 @@ import threading
 import time
 from collections import deque
 from types import TracebackType
-from typing import Deque, Optional, Type
+from typing import Any, Deque, Mapping, Optional, Type
 
 from .backoff import Backoff
 from .connection import Connection
 from .errors import AesyncError, Gone, lost
 from .events import Disconnected, Event, Position
+from .greeting import Greeting
 from .resume import Resume
 from .wire import EventLine
 
@@ -30,9 +31,17 @@ class Subscription:
     at once, except :meth:`close`.
     """
 
-    def __init__(self, path: str, resume: Resume, quiet: float = QUIET_SECONDS, patience: float = CALL_SECONDS) -> None:
+    def __init__(
+        self,
+        path: str,
+        resume: Resume,
+        greeting: Optional[Greeting] = None,
+        quiet: float = QUIET_SECONDS,
+        patience: float = CALL_SECONDS,
+    ) -> None:
         self._path = path
         self._resume = resume
+        self._greeting = greeting or Greeting()
         self._quiet = quiet
         self._patience = patience
         self._backoff = Backoff()
@@ -63,7 +72,7 @@ class Subscription:
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._closed.is_set():
             if self._ready:
-                return self._ready.popleft()
+                return self._resume.told(self._ready.popleft())
             if self._connection is None and not self._wait_for_turn(deadline):
                 return None
             try:
@@ -111,17 +120,18 @@ class Subscription:
         return time.monotonic() >= self._attempt_at
 
     def _open(self) -> Connection:
-        connection = Connection(self._path, self._patience)
+        connection = Connection(self._path, self._patience, self._closed.wait)
         # Here already, so that `close` finds it.
         self._connection = connection
         try:
             if self._closed.is_set():
                 raise lost(self._path)
+            self._call(connection, "hello", self._greeting.params())
             try:
-                answer = self._subscribe(connection)
+                answer = self._call(connection, "subscribe", self._resume.params())
             except Gone as gone:
                 self._resume.refused(gone)
-                answer = self._subscribe(connection)
+                answer = self._call(connection, "subscribe", self._resume.params())
             self._ready.extend(self._resume.accepted(answer))
         except BaseException:
             self._connection = None
@@ -132,9 +142,9 @@ class Subscription:
         self._heard()
         return connection
 
-    def _subscribe(self, connection: Connection) -> object:
+    def _call(self, connection: Connection, method: str, params: Mapping[str, Any]) -> object:
         deadline = time.monotonic() + self._patience
-        return connection.answer(connection.send("subscribe", self._resume.params(), deadline), "subscribe", deadline)
+        return connection.answer(connection.send(method, params, deadline), method, deadline)
 
     def _receive(self, connection: Connection, deadline: Optional[float]) -> Optional[Event]:
         until = self._silent_at if deadline is None else min(self._silent_at, deadline)

@@ -20,6 +20,11 @@ class Answer:
     result: Any = None
     error: Optional[DaemonError] = None
 
+    @property
+    def turns_away(self) -> bool:
+        """Whether the daemon closes the connection after it: an error about no call in particular, and a full house."""
+        return self.error is not None and (self.id is None or self.error.code == "busy")
+
 
 @dataclass(frozen=True)
 class EventLine:

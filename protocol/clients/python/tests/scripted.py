@@ -14,8 +14,18 @@ class Peer:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self._file = connection.makefile("rb")
+        self.greetings: List[Dict[str, Any]] = []
 
     def request(self) -> Dict[str, Any]:
+        """The next one; a `hello` before it is answered and kept in `greetings`."""
+        request = self.whatever()
+        while request["method"] == "hello":
+            self.greetings.append(request["params"])
+            self.answer(request, {"protocol": 1})
+            request = self.whatever()
+        return request
+
+    def whatever(self) -> Dict[str, Any]:
         line = self._file.readline()
         if not line:
             raise ConnectionError("the client has gone")
@@ -52,6 +62,10 @@ class Peer:
     def until_closed(self) -> None:
         while self._file.readline():
             pass
+
+    def close(self) -> None:
+        self._file.close()
+        self.socket.close()
 
 
 def change_line(seq: int) -> bytes:

@@ -193,9 +193,9 @@ def test_another_feed_is_a_reset_and_the_app_loads_and_goes_on(daemon: Daemon) -
     with Client(daemon.socket) as client:
         client.push({TYPE: [person("one")]})
         with client.subscribe(since=1, log="another") as events:
-            assert isinstance(next(events), Connected)
             reset = next(events)
             assert isinstance(reset, Reset) and reset.reason == "log_changed"
+            assert isinstance(next(events), Connected)
             records, seq = client.load(TYPE)
             events.loaded(seq)
             assert events.position == Position(reset.log, seq) and records
@@ -216,6 +216,13 @@ def test_the_first_status_is_a_snapshot_and_a_crash_is_told(daemon: Daemon) -> N
             pass
         daemon.start()
         assert isinstance(next(events), Connected) and isinstance(next(events), StatusChanged)
+
+
+def test_the_daemon_shows_who_follows(daemon: Daemon) -> None:
+    with Client(daemon.socket, name="notes", version="1.2.0") as client, client.subscribe() as events:
+        assert isinstance(next(events), Connected)
+        connected = client.call("clients")["clients"]
+        assert [row["client"] for row in connected if "subscription" in row] == [{"name": "notes", "version": "1.2.0"}]
 
 
 def test_every_method_of_both_clients_has_an_answer(daemon: Daemon) -> None:

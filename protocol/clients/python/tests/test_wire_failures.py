@@ -8,8 +8,8 @@ from typing import Any, Callable, List, Optional, Tuple
 
 import pytest
 
-from aesync import AsyncClient, CallTimeout, Change, Client, Connected, ConnectionLost, DaemonError, Disconnected, Event, Lagged
-from aesync import Notification, NotRunning, Position, ProtocolError, Reset
+from aesync import AsyncClient, CallTimeout, Change, Client, Connected, ConnectionLost, DaemonError, Disconnected, Event, Gone
+from aesync import Lagged, Notification, NotRunning, Position, ProtocolError, Reset
 from aesync.aio_subscription import AsyncSubscription
 from aesync.resume import Resume
 from aesync.subscription import Subscription
@@ -78,7 +78,35 @@ def test_a_change_that_comes_again_is_not_given_out_again(scripted: Scripted, fo
             peer.change(seq)
 
     scripted.play(first, second)
-    assert seqs(follow(scripted, 6)[0]) == [5, 6, 7]
+    assert seqs(follow(scripted, 6, since=4)[0]) == [5, 6, 7]
+
+
+def test_a_missing_change_costs_the_connection_and_is_fetched_by_the_next_one(scripted: Scripted, follow: Callable[..., Outcome]) -> None:
+    def first(peer: Peer) -> None:
+        peer.subscribed()
+        peer.change(1)
+        peer.change(3)
+        peer.until_closed()
+
+    def second(peer: Peer) -> None:
+        assert peer.subscribed()["since"] == 1
+        peer.change(2)
+        peer.change(3)
+
+    scripted.play(first, second)
+    events, _ = follow(scripted, 6)
+    assert [type(event) for event in events] == [Connected, Change, Disconnected, Connected, Change, Change]
+    assert seqs(events) == [1, 2, 3]
+
+
+def test_of_some_types_there_may_be_gaps(scripted: Scripted, follow: Callable[..., Outcome]) -> None:
+    def scene(peer: Peer) -> None:
+        peer.subscribed()
+        for seq in (2, 7):
+            peer.change(seq)
+
+    scripted.play(scene)
+    assert seqs(follow(scripted, 3, entity_types=["t"])[0]) == [2, 7]
 
 
 def test_a_checkpoint_moves_the_position_that_is_resumed(scripted: Scripted, follow: Callable[..., Outcome]) -> None:
@@ -107,7 +135,7 @@ def test_a_feed_that_is_gone_is_told_as_a_reset(scripted: Scripted, follow: Call
 
     scripted.play(scene)
     events, position = follow(scripted, 3, since=3, log="old")
-    assert events[:2] == [Connected("a", 100), Reset(reason, "a", 100)]
+    assert events[:2] == [Reset(reason, "a", 100), Connected("a", 100)]
     assert seqs(events) == [101] and position == Position("a", 101)
 
 
@@ -123,7 +151,34 @@ def test_a_reset_is_told_even_when_the_connection_is_lost_before_the_feed_is_tak
     scripted.play(first, second)
     events, _ = follow(scripted, 3, since=3, log="a")
     assert isinstance(events[0], Disconnected)
-    assert events[1:] == [Connected("a", 20), Reset("trimmed", "a", 20)]
+    assert events[1:] == [Reset("trimmed", "a", 20), Connected("a", 20)]
+
+
+def test_a_position_saved_after_each_event_never_passes_a_reset_by(scripted: Scripted) -> None:
+    def scene(peer: Peer) -> None:
+        peer.fail(peer.request(), "gone", reason="trimmed", log="b", firstSeq=9)
+        peer.subscribed(log="b", seq=20)
+        peer.until_closed()
+
+    scripted.play(scene, scene)
+    with Client(scripted.path).subscribe(since=3, log="a") as events:
+        first = next(events)
+        assert isinstance(first, Reset) and events.position == Position("b", 20)
+
+    async def follow() -> None:
+        async with AsyncClient(scripted.path).subscribe(since=3, log="a") as events:
+            assert isinstance(await events.__anext__(), Reset) and events.position == Position("b", 20)
+
+    asyncio.run(follow())
+
+
+def test_a_reset_that_the_app_has_not_got_is_not_behind_the_position() -> None:
+    resume = Resume(["change"], None, 3, "a")
+    resume.refused(Gone("it is gone", -32000, {"code": "gone", "reason": "trimmed"}))
+    reset, connected = resume.accepted({"log": "b", "seq": 20})
+    assert resume.position == Position("a", 3)
+    assert resume.told(reset) == Reset("trimmed", "b", 20) and resume.position == Position("b", 20)
+    assert resume.told(connected) == Connected("b", 20) and resume.position == Position("b", 20)
 
 
 def test_changes_that_a_listing_has_already_are_passed_over(scripted: Scripted) -> None:
@@ -135,8 +190,9 @@ def test_changes_that_a_listing_has_already_are_passed_over(scripted: Scripted) 
 
     scripted.play(scene)
     with Client(scripted.path).subscribe(since=0) as events:
-        assert isinstance(next(events), Connected) and isinstance(next(events), Reset)
+        assert isinstance(next(events), Reset)
         events.loaded(22)
+        assert isinstance(next(events), Connected)
         assert seqs([next(events)]) == [23]
 
 
