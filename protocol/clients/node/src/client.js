@@ -27,10 +27,12 @@ export class Client {
   #connection;
   #inFlight = 0;
   #queue = [];
+  #greeting;
 
-  constructor({ path, instance, timeoutMs = DEFAULT_MS } = {}) {
+  constructor({ path, instance, timeoutMs = DEFAULT_MS, name, version } = {}) {
     this.path = locate({ path, instance });
     this.#timeoutMs = timeoutMs;
+    this.#greeting = { name, version };
   }
 
   async call(method, params = {}, { timeoutMs = this.#timeoutMs } = {}) {
@@ -51,7 +53,7 @@ export class Client {
   }
 
   subscribe(options = {}) {
-    return new Subscription(this.path, options);
+    return new Subscription(this.path, options, this.#greeting);
   }
 
   hello(name, version) {

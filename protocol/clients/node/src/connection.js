@@ -1,14 +1,41 @@
 // One connection to the daemon: pipelined calls, and the events of its subscription. Every call has a deadline.
 
 import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 
-import { CallTimeout, DaemonError, ProtocolError, connectError, lost } from "./errors.js";
+import { CallTimeout, DaemonError, ProtocolError, connectError, lost, notTaken } from "./errors.js";
 import { LineBuffer, parseLine, requestLine } from "./wire.js";
 
-// So many events may wait to be taken; beyond it the socket is not read.
-export const MAX_WAITING_EVENTS = 1_024;
+// So many events, and so many bytes of them, may wait to be taken; beyond it the socket is not read.
+const MAX_WAITING_EVENTS = 1_024;
+const MAX_WAITING_BYTES = 1024 * 1024;
+// How long to wait before knocking again at a daemon whose queue of new connections is full.
+const FULL_QUEUE_MS = 10;
 // Bytes that the daemon has not taken yet; beyond it a call fails at once.
 export const MAX_UNSENT_BYTES = 64 * 1024 * 1024;
+
+// A connection; undefined when the daemon's queue of new connections is full, or when there is no time left.
+function knock(path, deadline) {
+  return new Promise((resolve, reject) => {
+    const socket = connect(path);
+    const timer = setTimeout(() => {
+      socket.destroy();
+      resolve(undefined);
+    }, Math.max(1, deadline - performance.now()));
+    const refused = (error) => {
+      clearTimeout(timer);
+      if (error.code === "EAGAIN") resolve(undefined);
+      else reject(connectError(path, error));
+    };
+    socket.once("error", refused);
+    socket.once("connect", () => {
+      clearTimeout(timer);
+      socket.off("error", refused);
+      // At once: an error of a socket that nobody listens to would end the process.
+      resolve(new Connection(path, socket));
+    });
+  });
+}
 
 export class Connection {
   #path;
@@ -17,6 +44,7 @@ export class Connection {
   #calls = new Map();
   #events = [];
   #taken = 0;
+  #bytes = 0;
   #lastId = 0;
   #end;
   #arrived;
@@ -29,30 +57,21 @@ export class Connection {
     socket.on("close", () => this.#fail(lost(path)));
   }
 
-  static open(path, timeoutMs) {
-    return new Promise((resolve, reject) => {
-      const socket = connect(path);
-      const timer = setTimeout(() => {
-        socket.destroy();
-        reject(new CallTimeout(`aesyncd at ${path} did not take the connection within ${timeoutMs} ms; try again`));
-      }, timeoutMs);
-      const refused = (error) => {
-        clearTimeout(timer);
-        reject(connectError(path, error));
-      };
-      socket.once("error", refused);
-      socket.once("connect", () => {
-        clearTimeout(timer);
-        socket.off("error", refused);
-        resolve(new Connection(path, socket));
-      });
-    });
+  // Within `timeoutMs`, as long as it is not `unwanted`.
+  static async open(path, timeoutMs, unwanted = () => false) {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const connection = await knock(path, deadline);
+      if (connection) return connection;
+      if (performance.now() >= deadline) throw notTaken(path, timeoutMs);
+      await sleep(FULL_QUEUE_MS);
+      if (unwanted()) throw lost(path);
+    }
   }
 
   get ended() {
     return this.#end !== undefined;
   }
-
 
   call(method, params, timeoutMs) {
     if (this.#end) return Promise.reject(this.#end);
@@ -100,6 +119,7 @@ export class Connection {
     if (this.#taken === this.#events.length) {
       this.#events = [];
       this.#taken = 0;
+      this.#bytes = 0;
       this.#socket.resume();
     }
     return event;
@@ -109,13 +129,17 @@ export class Connection {
     try {
       for (const line of this.#lines.feed(data)) {
         const message = parseLine(line);
-        if (message?.event) this.#events.push(message.event);
-        else if (message) this.#settle(message);
+        if (message?.event) {
+          this.#events.push(message.event);
+          this.#bytes += Buffer.byteLength(line);
+        } else if (message) {
+          this.#settle(message);
+        }
       }
     } catch (error) {
       this.#fail(error instanceof ProtocolError ? error : new ProtocolError(String(error), { cause: error }));
     }
-    if (this.#events.length - this.#taken > MAX_WAITING_EVENTS) this.#socket.pause();
+    if (this.#events.length - this.#taken > MAX_WAITING_EVENTS || this.#bytes > MAX_WAITING_BYTES) this.#socket.pause();
     if (this.#taken < this.#events.length) this.#arrived?.();
   }
 
@@ -131,6 +155,8 @@ export class Connection {
     clearTimeout(call.timer);
     if (error instanceof DaemonError) call.reject(error);
     else call.resolve(result);
+    // A daemon that is only busy with this call answers the others; one that closes the connection does so soon enough.
+    if (error?.code === "busy" && this.#calls.size === 0) this.#fail(error);
   }
 
   #fail(error) {

@@ -53,6 +53,10 @@ export function connectError(path, cause) {
   return new ConnectionLost(`connecting to ${path} failed: ${cause.message}; check the path that \`aectl socket-path\` prints`, { cause });
 }
 
+export function notTaken(path, timeoutMs) {
+  return new CallTimeout(`aesyncd at ${path} did not take the connection within ${timeoutMs} ms; try again`);
+}
+
 export function lost(path, cause) {
   const why = cause ? ` (${cause.message})` : "";
   return new ConnectionLost(`aesyncd closed the connection at ${path}${why} before it answered; it may be restarting: try again`, { cause });

@@ -176,6 +176,10 @@ export interface ClientOptions {
   instance?: string;
   /** How long a call may take unless told otherwise; 10,000 when absent. */
   timeoutMs?: number;
+  /** How its subscriptions call themselves in `aectl clients`; the program's name when absent. */
+  name?: string;
+  /** The app's version, beside `name`; this package's when absent. */
+  version?: string;
 }
 
 /**

@@ -54,21 +54,28 @@ export class Resume {
     this.#refusal = gone.reason;
   }
 
+  // What an answer to `subscribe` means to the app; see `told`.
   accepted(answer) {
     if (typeof answer?.log !== "string" || !Number.isSafeInteger(answer.seq)) throw broken("the answer to subscribe has no position");
     const { log, seq } = answer;
-    const events = [{ channel: "connected", log, seq }];
-    if (this.#channels.includes("change")) {
-      const reason = this.#refusal;
-      this.#refusal = undefined;
-      if (reason !== undefined) {
-        this.#since = seq;
-        events.push({ channel: "reset", reason, log, seq });
-      }
-      this.#since ??= seq;
-      this.#log = log;
+    const connected = { channel: "connected", log, seq };
+    if (!this.#channels.includes("change")) return [connected];
+    const reason = this.#refusal;
+    this.#refusal = undefined;
+    // First the reset, and the position only when it is told: whoever saves the position with an event must not pass it by.
+    if (reason !== undefined) return [{ channel: "reset", reason, log, seq }, connected];
+    this.#since ??= seq;
+    this.#log = log;
+    return [connected];
+  }
+
+  // To be said of each of those events when the app gets it: a reset is behind the position from then on.
+  told(event) {
+    if (event.channel === "reset") {
+      this.#since = event.seq;
+      this.#log = event.log;
     }
-    return events;
+    return event;
   }
 
   // The event for the app; undefined for a checkpoint, for a change that it has had, and for a channel that is not for apps, such as `gone`.
@@ -85,6 +92,8 @@ export class Resume {
       const { seq } = params.change;
       if (!Number.isSafeInteger(seq)) throw broken("a change of the daemon has no seq");
       if (this.#since !== undefined && seq <= this.#since) return undefined;
+      // Of all types there is each position. To connect again fetches what is missing.
+      if (this.#since !== undefined && !this.#entityTypes && seq !== this.#since + 1) throw broken(`the change ${seq} came after ${this.#since}`);
       this.#since = seq;
       this.#moved = true;
     }

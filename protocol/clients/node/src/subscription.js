@@ -3,6 +3,7 @@
 import { Backoff } from "./backoff.js";
 import { Connection } from "./connection.js";
 import { AesyncError, Gone, lost } from "./errors.js";
+import { greetingParams } from "./greeting.js";
 import { Resume } from "./resume.js";
 
 // How long the daemon may take for the connection, for `subscribe` and for a sign of life.
@@ -25,15 +26,23 @@ export class Subscription {
   #saidAway = false;
   #closed = false;
   #wake;
+  #greeting;
+  #unlisten;
 
-  constructor(path, options = {}) {
+  constructor(path, options = {}, greeting = {}) {
     this.#path = path;
     this.#resume = new Resume(options);
+    this.#greeting = greetingParams(greeting);
     this.#quietMs = options.quietMs ?? QUIET_MS;
     this.#answerMs = options.answerMs ?? CALL_MS;
     const { signal } = options;
-    if (signal?.aborted) this.close();
-    else signal?.addEventListener("abort", () => this.close(), { once: true });
+    if (signal?.aborted) {
+      this.close();
+    } else if (signal) {
+      const aborted = () => this.close();
+      signal.addEventListener("abort", aborted);
+      this.#unlisten = () => signal.removeEventListener("abort", aborted);
+    }
   }
 
   get position() {
@@ -46,6 +55,8 @@ export class Subscription {
 
   close() {
     this.#closed = true;
+    // A signal may outlive many subscriptions.
+    this.#unlisten?.();
     this.#connection?.close();
     this.#wake?.();
   }
@@ -62,7 +73,7 @@ export class Subscription {
   // One call at a time: the next one only when this one is done, as `for await` does.
   async next() {
     while (!this.#closed) {
-      if (this.#ready.length > 0) return { done: false, value: this.#ready.shift() };
+      if (this.#ready.length > 0) return { done: false, value: this.#resume.told(this.#ready.shift()) };
       try {
         if (!this.#connection) {
           await this.#open();
@@ -84,7 +95,7 @@ export class Subscription {
   async #open() {
     await this.#pause(this.#attemptAt - performance.now());
     if (this.#closed) return;
-    const connection = await Connection.open(this.#path, this.#answerMs);
+    const connection = await Connection.open(this.#path, this.#answerMs, () => this.#closed);
     // Here already, so that `close` finds it.
     this.#connection = connection;
     this.#since = performance.now();
@@ -92,6 +103,7 @@ export class Subscription {
       connection.close();
       throw lost(this.#path);
     }
+    await connection.call("hello", this.#greeting, this.#answerMs);
     this.#ready.push(...this.#resume.accepted(await this.#subscribe(connection)));
     this.#saidAway = false;
   }

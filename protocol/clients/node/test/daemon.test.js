@@ -123,9 +123,9 @@ test("a saved position goes on where it was", options, async () => {
 test("another feed is a reset, and the app loads and goes on", options, async () => {
   await client.push({ [TYPE]: [person("one")] });
   const events = client.subscribe({ since: 1, log: "another" });
-  assert.equal((await events.next()).value.channel, "connected");
   const { value: reset } = await events.next();
   assert.deepEqual([reset.channel, reset.reason], ["reset", "log_changed"]);
+  assert.equal((await events.next()).value.channel, "connected");
   const { records, seq } = await client.load(TYPE);
   events.loaded(seq);
   assert.ok(records.length > 0);
@@ -151,6 +151,16 @@ test("the first status is a snapshot, and a crash is told", options, async () =>
   await daemon.start();
   await until("connected");
   await until("status");
+  events.close();
+});
+
+test("the daemon shows who follows", options, async () => {
+  const named = new Client({ path: daemon.socket, name: "notes", version: "1.2.0" });
+  const events = named.subscribe();
+  assert.equal((await events.next()).value.channel, "connected");
+  const { clients } = await client.call("clients");
+  const following = clients.filter(({ subscription }) => subscription).map((row) => row.client);
+  assert.deepEqual(following, [{ name: "notes", version: "1.2.0" }]);
   events.close();
 });
 

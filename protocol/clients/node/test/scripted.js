@@ -10,12 +10,23 @@ import { createInterface } from "node:readline";
 class Peer {
   constructor(socket) {
     this.socket = socket;
+    this.greetings = [];
     socket.on("error", () => {});
     this.closed = new Promise((resolve) => socket.once("close", resolve));
     this.lines = createInterface({ input: socket })[Symbol.asyncIterator]();
   }
 
+  // The next one; a `hello` before it is answered and kept in `greetings`.
   async request() {
+    for (;;) {
+      const request = await this.whatever();
+      if (request.method !== "hello") return request;
+      this.greetings.push(request.params);
+      await this.answer(request, { protocol: 1 });
+    }
+  }
+
+  async whatever() {
     const { done, value } = await this.lines.next();
     if (done) throw new Error("the client has gone");
     return JSON.parse(value);

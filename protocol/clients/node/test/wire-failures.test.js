@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { CallTimeout, Client, ConnectionLost, NotRunning, ProtocolError } from "../src/index.js";
+import { Resume } from "../src/resume.js";
 import { changeLine, play } from "./scripted.js";
 
 const options = { timeout: 60_000 };
@@ -45,8 +46,35 @@ test("a change that comes again is not given out again", options, async () => {
     await peer.subscribed();
     for (const seq of numbers) await peer.change(seq);
   };
-  const { seen } = await play([scene(5, 5, 4, 6), scene(5, 6, 7)], (path) => follow(path, 6));
+  const { seen } = await play([scene(5, 5, 4, 6), scene(5, 6, 7)], (path) => follow(path, 6, { since: 4 }));
   assert.deepEqual(seqs(seen), [5, 6, 7]);
+});
+
+test("a missing change costs the connection and is fetched by the next one", options, async () => {
+  const first = async (peer) => {
+    await peer.subscribed();
+    await peer.change(1);
+    await peer.change(3);
+    await peer.closed;
+  };
+  const second = async (peer) => {
+    assert.equal((await peer.subscribed()).since, 1);
+    await peer.change(2);
+    await peer.change(3);
+  };
+  const { seen } = await play([first, second], (path) => follow(path, 6));
+  assert.deepEqual(channels(seen), ["connected", "change", "disconnected", "connected", "change", "change"]);
+  assert.deepEqual(seqs(seen), [1, 2, 3]);
+});
+
+test("of some types there may be gaps", options, async () => {
+  const scene = async (peer) => {
+    await peer.subscribed();
+    await peer.change(2);
+    await peer.change(7);
+  };
+  const { seen } = await play([scene], (path) => follow(path, 3, { since: 0, entityTypes: ["t"] }));
+  assert.deepEqual(seqs(seen), [2, 7]);
 });
 
 test("a checkpoint moves the position that is resumed", options, async () => {
@@ -75,8 +103,8 @@ for (const reason of ["trimmed", "log_changed"]) {
     };
     const { seen, position } = await play([scene], (path) => follow(path, 3, { since: 3, log: "old" }));
     assert.deepEqual(seen.slice(0, 2), [
-      { channel: "connected", log: "a", seq: 100 },
       { channel: "reset", reason, log: "a", seq: 100 },
+      { channel: "connected", log: "a", seq: 100 },
     ]);
     assert.deepEqual(seqs(seen), [101]);
     assert.deepEqual(position, { log: "a", seq: 101 });
@@ -87,7 +115,31 @@ test("a reset is told even when the connection is lost before the feed is taken 
   const first = async (peer) => peer.fail(await peer.request(), "gone", { reason: "trimmed", log: "a", firstSeq: 9 });
   const second = async (peer) => assert.deepEqual(await peer.subscribed({ seq: 20 }), { channels: ["change"] });
   const { seen } = await play([first, second], (path) => follow(path, 3, { since: 3, log: "a" }));
-  assert.deepEqual(channels(seen), ["disconnected", "connected", "reset"]);
+  assert.deepEqual(channels(seen), ["disconnected", "reset", "connected"]);
+});
+
+test("a position saved after each event never passes a reset by", options, async () => {
+  const scene = async (peer) => {
+    await peer.fail(await peer.request(), "gone", { reason: "trimmed", log: "b", firstSeq: 9 });
+    await peer.subscribed({ log: "b", seq: 20 });
+    await peer.closed;
+  };
+  await play([scene], async (path) => {
+    const events = new Client({ path }).subscribe({ since: 3, log: "a" });
+    assert.equal((await events.next()).value.channel, "reset");
+    assert.deepEqual(events.position, { log: "b", seq: 20 });
+    events.close();
+  });
+});
+
+test("a reset that the app has not got is not behind the position", () => {
+  const resume = new Resume({ since: 3, log: "a" });
+  resume.refused({ reason: "trimmed" });
+  const [reset, connected] = resume.accepted({ log: "b", seq: 20 });
+  assert.deepEqual(resume.position, { log: "a", seq: 3 });
+  assert.equal(resume.told(reset).channel, "reset");
+  assert.deepEqual(resume.position, { log: "b", seq: 20 });
+  assert.equal(resume.told(connected).channel, "connected");
 });
 
 test("changes that a listing has already are passed over", options, async () => {
@@ -98,8 +150,9 @@ test("changes that a listing has already are passed over", options, async () => 
   };
   await play([scene], async (path) => {
     const events = new Client({ path }).subscribe({ since: 0 });
-    assert.deepEqual(channels([(await events.next()).value, (await events.next()).value]), ["connected", "reset"]);
+    assert.deepEqual(channels([(await events.next()).value]), ["reset"]);
     events.loaded(22);
+    assert.deepEqual(channels([(await events.next()).value]), ["connected"]);
     assert.deepEqual(seqs([(await events.next()).value]), [23]);
     events.close();
   });
@@ -212,6 +265,29 @@ test("a slow reader loses nothing, and the daemon has to wait", options, async (
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
     assert.ok(sent < count, "the reader took everything at once");
+    for (let seq = 2; seq <= count; seq += 1) assert.equal((await events.next()).value.change.seq, seq);
+    events.close();
+  });
+});
+
+test("a slow reader of large changes holds little of them", options, async () => {
+  const LARGE = 100_000;
+  const count = 200;
+  let sent = 0;
+  const scene = async (peer) => {
+    await peer.subscribed();
+    // The spaces count: what is held is what was read.
+    while (sent < count) await peer.raw(changeLine(++sent).replace("}\n", `${" ".repeat(LARGE)}}\n`));
+  };
+  await play([scene], async (path) => {
+    const events = new Client({ path }).subscribe({ since: 0 });
+    await events.next();
+    await events.next();
+    for (let before = -1; before !== sent; ) {
+      before = sent;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    assert.ok(sent * LARGE < 4 * 1024 * 1024, `${sent} changes were taken`);
     for (let seq = 2; seq <= count; seq += 1) assert.equal((await events.next()).value.change.seq, seq);
     events.close();
   });
