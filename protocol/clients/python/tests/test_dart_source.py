@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from pathlib import Path
@@ -42,10 +43,38 @@ def test_every_method_it_calls_has_golden_params_of_these_names() -> None:
     calls = re.findall(r"\.?call\(\s*'([^']+)',\s*\{(.*?)\}\s*[,)]", text, re.DOTALL)
     assert len(calls) == len(re.findall(r"\.call\(\s*'(?!\w+ ?\w*:| |\$)[\w.]+',", text)), "a call that this test does not see"
     assert {method for method, _ in calls} == {
-        "push", "pull", "ping", "pullPending", "subscribe", "status", "auth.setToken", "records.list"
+        "push", "pull", "ping", "pullPending", "hello", "subscribe", "status", "auth.setToken", "records.list"
     }
     for method, given in calls:
         assert set(re.findall(r"'(\w+)':", given)) <= params[method], f"{method} {given}"
+
+
+def test_it_says_who_it_is_with_the_fields_of_the_wire_and_the_version_of_the_package() -> None:
+    client = re.search(r"_client = \{'(\w+)': .*, '(\w+)': .* \?\? 'aesync-dart/(.*)'\};", source("sync_client.dart"))
+    assert client is not None
+    hello = next(request for request in golden("requests") if request["method"] == "hello")
+    assert {client.group(1), client.group(2)} == set(hello["params"]["client"])
+    assert f"\nversion: {client.group(3)}\n" in (PROTOCOL / "clients" / "dart" / "pubspec.yaml").read_text()
+
+
+def test_what_the_app_gave_is_called_where_its_exceptions_do_no_harm() -> None:
+    text = source("sync_client.dart")
+    calls = re.findall(r"on[A-Z]\w+\?\.call\(", text)
+    assert len(calls) == 8 and len(re.findall(r"_tell\(\(\) => on[A-Z]\w+\?\.call\(", text)) == len(calls)
+    assert "_tell(() => syncStatusNotifier.setStatus(status));" in text
+
+
+def test_no_exception_ends_the_loop_that_connects_and_an_older_loop_gives_way() -> None:
+    loop = source("sync_client.dart").split("_stayConnected(String token", 1)[1].split("\n  }\n", 1)[0]
+    assert "on Object catch" in loop and "on DaemonError" not in loop
+    assert loop.count("generation != _generation) break;") == 2 and "while (generation == _generation)" in loop
+
+
+def test_a_socket_that_may_not_be_seen_counts_as_there() -> None:
+    text = source("daemon_socket.dart")
+    assert "on FileSystemException catch" in text and "FileSystemEntity.typeSync(system)" not in text
+    codes = re.search(r"const noEntry = (\d+), notADirectory = (\d+);", text)
+    assert codes is not None and [int(code) for code in codes.groups()] == [errno.ENOENT, errno.ENOTDIR]
 
 
 def test_every_field_it_reads_is_on_the_wire() -> None:

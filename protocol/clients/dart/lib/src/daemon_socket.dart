@@ -14,8 +14,23 @@ String locateSocket() {
   if (chosen.isNotEmpty) return chosen;
   const system = '/run/aesyncd/aesyncd.sock';
   final runtimeDir = Platform.environment['XDG_RUNTIME_DIR'] ?? '';
-  final systemIsThere = FileSystemEntity.typeSync(system) != FileSystemEntityType.notFound;
-  return systemIsThere || !runtimeDir.startsWith('/') ? system : '$runtimeDir/aesyncd/aesyncd.sock';
+  return !runtimeDir.startsWith('/') || _isThere(system) ? system : '$runtimeDir/aesyncd/aesyncd.sock';
+}
+
+/// The name of the program that runs.
+String programName() => Platform.resolvedExecutable.split(Platform.pathSeparator).last;
+
+/// Whether a file is there, as far as this user can tell. A directory that may not be entered holds a system socket that this user may
+/// not open: say that, rather than look elsewhere. (`FileSystemEntity.typeSync` says of both that nothing is there.)
+bool _isThere(String path) {
+  const noEntry = 2, notADirectory = 20;
+  try {
+    File(path).lengthSync();
+    return true;
+  } on FileSystemException catch (error) {
+    final code = error.osError?.errorCode;
+    return code != noEntry && code != notADirectory;
+  }
 }
 
 /// One connection to the daemon: pipelined calls, and the events of its subscription.
@@ -32,7 +47,8 @@ class DaemonSocket {
     _socket.done.then((_) {}, onError: (Object error) => _end('$error'));
   }
 
-  /// Connects to the socket at [path]; [onEvent] takes the params of each event.
+  /// Connects to the socket at [path]; [onEvent] takes the params of each event. Whatever it throws counts as nonsense from the daemon
+  /// and ends the connection, so that it must keep what the app throws to itself.
   static Future<DaemonSocket> connect(String path, void Function(Map<String, dynamic> params) onEvent) async {
     final address = InternetAddress(path, type: InternetAddressType.unix);
     try {

@@ -9,8 +9,11 @@ import 'sync_status.dart';
 /// The documented client's methods and callbacks, on top of the daemon. The daemon holds the connection to the server, the outbox and the
 /// replica; this only speaks to the daemon, and connects again whenever that goes away.
 class SyncClient {
-  /// The daemon's socket; found as every client finds it when absent.
-  SyncClient({String? socketPath}) : _path = socketPath ?? locateSocket();
+  /// The daemon's socket is found as every client finds it when [socketPath] is absent. [name] and [version] are how the daemon shows the
+  /// app to those who ask who is connected; without them they are the program's name, and this package's version.
+  SyncClient({String? socketPath, String? name, String? version})
+      : _path = socketPath ?? locateSocket(),
+        _client = {'name': name ?? programName(), 'version': version ?? 'aesync-dart/0.1.0'};
 
   /// The server's hints.
   Function(SyncNotification)? onNotification;
@@ -28,10 +31,13 @@ class SyncClient {
   Function()? onDisconnected;
 
   final String _path;
+  final Map<String, String> _client;
   final Random _random = Random();
   DaemonSocket? _socket;
   SyncStatus? _status;
   bool _stopped = true;
+  // Of the connection that is wanted. A loop of an earlier one that still waits for something ends when it sees another.
+  int _generation = 0;
 
   /// Connects, and completes when the daemon is there. The daemon keeps a sign-in of its own: [token] is handed to it only while it has
   /// none that is good. That needs the role admin; an operator gets a call of [onError], and everything else works.
@@ -39,7 +45,8 @@ class SyncClient {
     if (!_stopped) return;
     _stopped = false;
     final first = Completer<void>();
-    unawaited(_stayConnected(token, tenantId, first));
+    _generation += 1;
+    unawaited(_stayConnected(token, tenantId, _generation, first));
     await first.future;
   }
 
@@ -87,34 +94,54 @@ class SyncClient {
 
   /// Ends the connection to the daemon. The daemon goes on.
   void disconnect() {
+    if (_stopped) return;
     _stopped = true;
+    _generation += 1;
     _socket?.close();
+    _socket = null;
+    _show(SyncStatus.offline);
   }
 
-  Future<void> _stayConnected(String token, String tenantId, Completer<void> first) async {
+  Future<void> _stayConnected(String token, String tenantId, int generation, Completer<void> first) async {
     var failures = 0;
-    while (!_stopped) {
+    while (generation == _generation) {
+      DaemonSocket? opened;
       try {
         final socket = await DaemonSocket.connect(_path, _onEvent);
+        opened = socket;
+        if (generation != _generation) break;
         _socket = socket;
+        await socket.call('hello', {'client': _client, 'protocol': 1});
         await socket.call('subscribe', {'channels': ['status', 'notification']});
         failures = 0;
-        onConnected?.call();
+        _tell(() => onConnected?.call());
         await _signIn(socket, token, tenantId);
         if (!first.isCompleted) first.complete();
         await socket.ended;
-        onDisconnected?.call();
-      } on DaemonError catch (error) {
-        onError?.call('Connection failed: $error');
-        _socket?.close();
+        _tell(() => onDisconnected?.call());
+      } on Object catch (error) {
+        // Whatever it was: the loop goes on, or `initialize` would never complete.
+        if (generation == _generation) _tell(() => onError?.call('Connection failed: $error'));
+      } finally {
+        opened?.close();
       }
+      if (generation != _generation) break;
       _socket = null;
       _show(SyncStatus.offline);
       // 50 ms to 5 s; half of it is random, so that apps do not all come back in the same instant.
       final ceiling = min(5000, 50 << min(failures++, 7));
-      if (!_stopped) await Future<void>.delayed(Duration(milliseconds: ceiling ~/ 2 + _random.nextInt(ceiling ~/ 2 + 1)));
+      await Future<void>.delayed(Duration(milliseconds: ceiling ~/ 2 + _random.nextInt(ceiling ~/ 2 + 1)));
     }
     if (!first.isCompleted) first.completeError(const DaemonError('the client was disconnected'));
+  }
+
+  /// Runs what the app gave: an exception in there is the app's own, and is reported as one that nobody caught. The connection goes on.
+  void _tell(void Function() callback) {
+    try {
+      callback();
+    } on Object catch (error, trace) {
+      Zone.current.handleUncaughtError(error, trace);
+    }
   }
 
   Future<void> _signIn(DaemonSocket socket, String token, String tenantId) async {
@@ -122,13 +149,13 @@ class SyncClient {
     final auth = (status['auth'] as Map<String, dynamic>)['state'];
     if (auth == 'valid' || auth == 'expiring') {
       final tenant = (status['server'] as Map<String, dynamic>)['tenantId'];
-      if (tenant != tenantId) onError?.call('The daemon is signed in to tenant $tenant, not to $tenantId');
+      if (tenant != tenantId) _tell(() => onError?.call('The daemon is signed in to tenant $tenant, not to $tenantId'));
       return;
     }
     try {
       await socket.call('auth.setToken', {'token': token, 'tenantId': tenantId});
     } on DaemonError catch (error) {
-      onError?.call('Authentication failed: $error');
+      _tell(() => onError?.call('Authentication failed: $error'));
     }
   }
 
@@ -137,15 +164,16 @@ class SyncClient {
       final word = (params['status'] as Map<String, dynamic>)['status'];
       _show(SyncStatus.values.firstWhere((status) => status.name == word, orElse: () => SyncStatus.pending));
     } else if (params['channel'] == 'notification') {
-      onNotification?.call(SyncNotification.fromJson(params['notification'] as Map<String, dynamic>));
+      final notification = SyncNotification.fromJson(params['notification'] as Map<String, dynamic>);
+      _tell(() => onNotification?.call(notification));
     }
   }
 
   void _show(SyncStatus status) {
     if (status == _status) return;
     _status = status;
-    syncStatusNotifier.setStatus(status);
-    onStatusChange?.call(status);
+    _tell(() => syncStatusNotifier.setStatus(status));
+    _tell(() => onStatusChange?.call(status));
   }
 
   Future<List<dynamic>> _records(String entityType, String? since) async {
@@ -171,7 +199,7 @@ class SyncClient {
     try {
       return await call();
     } on DaemonError catch (error) {
-      onError?.call('$what error: $error');
+      _tell(() => onError?.call('$what error: $error'));
       rethrow;
     }
   }
