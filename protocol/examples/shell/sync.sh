@@ -3,7 +3,9 @@
 set -eu
 
 socket=${AESYNC_SOCKET:-/run/aesyncd/aesyncd.sock}
-[ -n "${AESYNC_SOCKET:-}" ] || [ -e "$socket" ] || socket=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}/aesyncd/aesyncd.sock
+# A directory that may not be entered holds a socket that this user may not open: say that, rather than look elsewhere.
+[ -n "${AESYNC_SOCKET:-}" ] || [ -e "$socket" ] || { [ -d /run/aesyncd ] && [ ! -x /run/aesyncd ]; } ||
+    socket=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}/aesyncd/aesyncd.sock
 
 # call REQUEST FILTER: the daemon finishes its answer after -N has closed our half; -w bounds how long that takes.
 call() {
