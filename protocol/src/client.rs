@@ -1,8 +1,9 @@
 //! Clients of the daemon.
 //!
-//! [`Client`] is a blocking one, without a runtime or threads, so that a command starts and answers within a millisecond. [`Updates`] is a
-//! subscription that outlives its connections: it reconnects, and goes on behind the last change. With the feature `async`,
-//! `asynchronous` has both for tokio.
+//! [`Client`] is a blocking one, without a runtime or threads, so that a command starts and answers within a millisecond. Its
+//! [`subscribe`](Client::subscribe) gives [`Updates`], a subscription that outlives its connections: it reconnects, and goes on behind the
+//! last change. `asynchronous` has the same for tokio, under the same names, with the updates as a stream; the feature `blocking` leaves
+//! it out. [`Events`] are what one connection brings, and end with it.
 //!
 //! ```no_run
 //! use aesync_protocol::client::Client;
@@ -16,13 +17,14 @@
 //! # }
 //! ```
 
-#[cfg(feature = "async")]
+#[cfg(feature = "client")]
 pub mod asynchronous;
 mod backoff;
 mod error;
+mod events;
 mod follow;
+mod greeting;
 mod resume;
-mod subscription;
 mod transport;
 mod update;
 mod updates;
@@ -38,7 +40,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 pub use error::ClientError;
-pub use subscription::Subscription;
+pub use events::Events;
 pub use update::{ResetReason, Update};
 pub use updates::Updates;
 
@@ -52,7 +54,10 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest line that a client takes from the daemon, in bytes: a page of records may be longer than what the daemon takes.
 pub const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
-/// A connection to the daemon. One call at a time; an error other than [`ClientError::Remote`] leaves it unusable.
+/// A connection to the daemon. One call at a time.
+///
+/// An error other than [`ClientError::Remote`] leaves it unusable, and so does a daemon that goes away between two calls: the next one then
+/// says [`ClientError::Closed`]. So does `busy`, with which a full daemon turns a caller away.
 #[derive(Debug)]
 pub struct Client {
     transport: Transport,
@@ -144,14 +149,23 @@ impl Client {
         }
     }
 
-    /// Turns the connection into a subscription.
+    /// A subscription at the same socket that outlives its connections, on connections of its own: this one stays free for calls. See
+    /// [`Updates::new`].
+    #[must_use]
+    pub fn subscribe(&self, wanted: Subscribe) -> Updates {
+        Updates::new(&self.path, wanted)
+    }
+
+    /// Turns this one connection into a subscription, which ends with it: for those who go on in their own way, or not at all.
+    ///
+    /// To be shown with a name in `aectl clients`, call [`Hello`](crate::request::Hello) before.
     ///
     /// # Errors
     /// As [`call`](Self::call); a position that can't be resumed is a [`ClientError::Remote`] with the code `gone`.
-    pub fn subscribe(mut self, params: &Subscribe) -> Result<Subscription, ClientError> {
+    pub fn into_events(mut self, params: &Subscribe) -> Result<Events, ClientError> {
         let mut early = Vec::new();
         let answer = self.call_for_json(Subscribe::NAME, params, self.timeout, |event| early.push(event))?;
-        Ok(Subscription::new(self, parse(Subscribe::NAME, &answer)?, early))
+        Ok(Events::new(self, parse(Subscribe::NAME, &answer)?, early))
     }
 
     /// The next answer or event; `None` when the deadline has passed.

@@ -9,7 +9,7 @@
 //! 4. Integers stay below 2^53.
 //! 5. Unknown fields in params are refused with `-32602`; unknown fields in results and events are ignored.
 
-#[cfg(feature = "client")]
+#[cfg(feature = "blocking")]
 pub mod client;
 pub mod codec;
 pub mod endpoint;

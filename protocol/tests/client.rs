@@ -1,5 +1,5 @@
 //! The blocking client against a listener that answers canned lines.
-#![cfg(all(unix, feature = "client"))]
+#![cfg(all(unix, feature = "blocking"))]
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -210,7 +210,7 @@ fn try_connect(path: &Path) -> Option<UnixStream> {
 }
 
 #[test]
-fn a_subscription_yields_its_events_in_order_passes_over_unknown_ones_and_ends_with_an_error() {
+fn a_connections_events_come_in_order_without_unknown_ones_and_end_with_an_error() {
     let daemon = listen(|stream| {
         let mut reader = BufReader::new(stream);
         reader.read_line(&mut String::new()).expect("a request");
@@ -224,7 +224,7 @@ fn a_subscription_yields_its_events_in_order_passes_over_unknown_ones_and_ends_w
         reader.get_mut().write_all((lines.join("\n") + "\n").as_bytes()).expect("written");
     });
     let params = Subscribe { channels: vec![Channel::Change], ..Subscribe::default() };
-    let mut subscription = Client::connect(&daemon.path).expect("connected").subscribe(&params).expect("subscribed");
+    let mut subscription = Client::connect(&daemon.path).expect("connected").into_events(&params).expect("subscribed");
     assert_eq!((subscription.position().log.as_str(), subscription.position().seq), ("l", 7));
     assert_eq!(subscription.next_event(None).expect("an event"), Some(Event::Checkpoint { seq: 6 }));
     assert_eq!(subscription.next().expect("more").expect("an event"), Event::Lagged { dropped: 2 });
@@ -233,9 +233,9 @@ fn a_subscription_yields_its_events_in_order_passes_over_unknown_ones_and_ends_w
 }
 
 #[test]
-fn a_subscription_without_events_returns_when_patience_is_over() {
+fn a_wait_for_events_that_do_not_come_ends_with_its_patience() {
     let daemon = listen(|stream| answer(stream, "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"log\":\"l\",\"seq\":7}}\n"));
     let mut subscription =
-        Client::connect(&daemon.path).expect("connected").subscribe(&Subscribe::default()).expect("subscribed");
+        Client::connect(&daemon.path).expect("connected").into_events(&Subscribe::default()).expect("subscribed");
     assert_eq!(subscription.next_event(Some(Duration::from_millis(20))).expect("still connected"), None);
 }

@@ -1,5 +1,5 @@
 //! The asynchronous client's calls against a listener that answers canned lines.
-#![cfg(all(unix, feature = "async"))]
+#![cfg(all(unix, feature = "client"))]
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "a test may fail")]
 
 use std::future::Future;

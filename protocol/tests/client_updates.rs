@@ -1,5 +1,5 @@
 //! Both subscriptions that outlive their connections, against a listener that plays a script: one scene for each connection.
-#![cfg(all(unix, feature = "async"))]
+#![cfg(all(unix, feature = "client"))]
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout, reason = "a test may fail")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use aesync_protocol::Channel;
-use aesync_protocol::client::{ClientError, Update, Updates, asynchronous};
+use aesync_protocol::client::{Client, ClientError, Update, Updates, asynchronous};
 use aesync_protocol::request::Subscribe;
 use serde_json::{Value, json};
 
@@ -28,17 +28,30 @@ fn scene(play: impl FnOnce(&mut Peer) + Send + 'static) -> Scene {
 struct Peer {
     reader: BufReader<UnixStream>,
     last_id: u64,
+    /// The params of the `hello` before the newest request.
+    greeting: Value,
 }
 
 impl Peer {
-    /// The params of the next request, which must be this one.
+    fn new(stream: UnixStream) -> Self {
+        Self { reader: BufReader::new(stream), last_id: 0, greeting: Value::Null }
+    }
+
+    /// The params of the next request, which must be this one. A `hello` before it is answered.
     fn asked(&mut self, method: &str) -> Value {
-        let mut line = String::new();
-        self.reader.read_line(&mut line).expect("a request");
-        let mut request: Value = serde_json::from_str(&line).expect("a request in JSON");
-        assert_eq!(request["method"], method);
-        self.last_id = request["id"].as_u64().expect("an id");
-        request["params"].take()
+        loop {
+            let mut line = String::new();
+            self.reader.read_line(&mut line).expect("a request");
+            let mut request: Value = serde_json::from_str(&line).expect("a request in JSON");
+            self.last_id = request["id"].as_u64().expect("an id");
+            if request["method"] == "hello" && method != "hello" {
+                self.greeting = request["params"].take();
+                self.say(&json!({"jsonrpc": "2.0", "id": self.last_id, "result": {"protocol": 1}}));
+                continue;
+            }
+            assert_eq!(request["method"], method);
+            return request["params"].take();
+        }
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -85,7 +98,7 @@ fn script(scenes: impl IntoIterator<Item = Scene>) -> Script {
             let stream = listener.accept().expect("a client").0;
             stream.set_read_timeout(Some(PATIENCE)).expect("set");
             stream.set_write_timeout(Some(PATIENCE)).expect("set");
-            scene(&mut Peer { reader: BufReader::new(stream), last_id: 0 });
+            scene(&mut Peer::new(stream));
         }
     });
     Script { _dir: dir, path, thread }
@@ -174,6 +187,66 @@ fn a_line_torn_by_a_crash_is_read_whole_after_the_resume() {
 }
 
 #[test]
+fn a_clients_subscription_goes_on_through_a_loss_and_says_who_it_is() {
+    for driver in DRIVERS {
+        let greeted = |peer: &mut Peer, since: u64| {
+            assert_eq!(peer.subscribed(), since);
+            assert_eq!(peer.greeting, json!({"client": {"name": "notes", "version": "1.2.0"}, "protocol": 1}));
+            peer.say(&change(since + 1));
+        };
+        // The first connection is the client's own.
+        let daemon = script([
+            scene(|_| {}),
+            scene(move |peer| greeted(peer, 0)),
+            scene(move |peer| {
+                greeted(peer, 1);
+                peer.until_it_leaves();
+            }),
+        ]);
+        let mut told = Vec::new();
+        match driver {
+            Driver::Blocking => {
+                let mut updates = Client::connect(&daemon.path).expect("connected").subscribe(wanted()).named("notes", "1.2.0");
+                while told.len() < 5 {
+                    told.push(updates.next_update(Some(PATIENCE)).expect("no error").expect("an update"));
+                }
+            }
+            Driver::Stream => runtime().block_on(async {
+                let client = asynchronous::Client::connect(&daemon.path).await.expect("connected");
+                let mut updates = client.subscribe(wanted()).named("notes", "1.2.0");
+                while told.len() < 5 {
+                    told.push(updates.next_update().await.expect("an update").expect("no error"));
+                }
+            }),
+        }
+        let seqs: Vec<u64> =
+            told.iter().filter_map(|update| if let Update::Change(change) = update { Some(change.seq) } else { None }).collect();
+        assert_eq!(seqs, [1, 2], "{driver:?} {told:?}");
+        daemon.thread.join().expect("the script was played");
+    }
+}
+
+#[test]
+fn a_full_house_that_answers_the_first_line_and_closes_is_heard_and_tried_again() {
+    for driver in DRIVERS {
+        let daemon = script([
+            scene(|peer| {
+                peer.asked("hello");
+                peer.say(&json!({"jsonrpc": "2.0", "id": peer.last_id, "error": {"code": -32000, "message": "full",
+                    "data": {"code": "busy", "retryable": true}}}));
+            }),
+            scene(|peer| {
+                peer.subscribed();
+                peer.say(&change(1));
+                peer.until_it_leaves();
+            }),
+        ]);
+        assert_eq!(follow(driver, &daemon.path, 1).0, ["disconnected", "connected", "1"], "{driver:?}");
+        daemon.thread.join().expect("the script was played");
+    }
+}
+
+#[test]
 fn events_arrive_a_byte_at_a_time_and_several_at_once() {
     for driver in DRIVERS {
         let daemon = script([scene(|peer| {
@@ -199,7 +272,7 @@ fn nobody_there_is_told_once_and_waited_for() {
             // Long enough for several attempts.
             std::thread::sleep(Duration::from_millis(200));
             let listener = UnixListener::bind(&bound).expect("a socket");
-            let mut peer = Peer { reader: BufReader::new(listener.accept().expect("a client").0), last_id: 0 };
+            let mut peer = Peer::new(listener.accept().expect("a client").0);
             peer.subscribed();
             peer.say(&change(1));
             peer.until_it_leaves();
@@ -376,8 +449,9 @@ fn a_daemon_that_falls_silent_is_asked_and_then_left() {
             let (stream, _) = listener.accept().await.expect("a client");
             let mut stream = tokio::io::BufReader::new(stream);
             let mut line = String::new();
+            stream.read_line(&mut line).await.expect("hello");
             stream.read_line(&mut line).await.expect("subscribe");
-            stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"log\":\"a\",\"seq\":0}}\n").await.expect("written");
+            stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"log\":\"a\",\"seq\":0}}\n").await.expect("written");
             line.clear();
             stream.read_line(&mut line).await.expect("ping");
             assert!(line.contains("\"ping\""), "{line}");

@@ -77,7 +77,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         since: args.since,
         log: args.log,
     };
-    let mut subscription = context.connect()?.subscribe(&params)?;
+    let mut subscription = context.connect()?.into_events(&params)?;
     loop {
         let Some(params) = subscription.next_json(None)? else { continue };
         if context.json {

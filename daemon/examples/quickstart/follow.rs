@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use aesync_protocol::client::{Client, Subscription};
+use aesync_protocol::client::{Client, Events};
 use aesync_protocol::request::Subscribe;
 use aesync_protocol::{Channel, Event, Status, StatusWord};
 use anyhow::Context as _;
@@ -16,7 +16,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// One connection's subscription, and the status that it last brought.
 #[derive(Debug)]
 pub(crate) struct Follower {
-    events: Subscription,
+    events: Events,
     status: Option<Status>,
 }
 
@@ -89,7 +89,7 @@ impl Follower {
     }
 }
 
-fn subscribe(socket: &Path, channels: &[Channel]) -> anyhow::Result<Subscription> {
+fn subscribe(socket: &Path, channels: &[Channel]) -> anyhow::Result<Events> {
     let wanted = Subscribe { channels: channels.to_vec(), ..Subscribe::default() };
-    Client::connect(socket)?.subscribe(&wanted).context("subscribe to the daemon's events")
+    Client::connect(socket)?.into_events(&wanted).context("subscribe to the daemon's events")
 }

@@ -107,7 +107,7 @@ impl Follower {
                 let entity_types = if let Way::Filtered(only) = self.way { Some(vec![only.to_owned()]) } else { None };
                 Subscribe { channels: vec![Channel::Change], entity_types, since: Some(fold.last), log: fold.log.clone() }
             };
-            let mut events = match client.subscribe(&params) {
+            let mut events = match client.into_events(&params) {
                 Ok(events) => events,
                 Err(ClientError::Closed { .. }) => continue,
                 Err(error) => return Err(format!("{params:?}: {error}")),

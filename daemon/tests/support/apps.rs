@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aesync_protocol::client::{ClientError, Subscription};
+use aesync_protocol::client::{self, ClientError};
 use aesync_protocol::entity::Changes;
 use aesync_protocol::event::{Channel, Event};
 use aesync_protocol::request::{Method, OutboxList, Push, PushWait, RecordsList, Subscribe};
@@ -82,14 +82,14 @@ pub async fn subscribe(daemon: &Daemon, channels: &[Channel]) -> Events {
     let subscription = tokio::task::spawn_blocking(move || {
         aesync_protocol::client::Client::connect(&path)
             .expect("the daemon can be reached")
-            .subscribe(&params)
+            .into_events(&params)
             .expect("subscribed")
     });
     Events(Some(subscription.await.expect("the call ends")))
 }
 
 /// A subscription.
-pub struct Events(Option<Subscription>);
+pub struct Events(Option<client::Events>);
 
 impl Events {
     /// The first event from here on for which `pick` has something.

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use serde_json::value::RawValue;
 
 use super::backoff::Backoff;
+use super::greeting;
 use super::resume::{Resume, protocol};
 use super::{ClientError, Update, request_line};
 use crate::codec::{self, Reply};
-use crate::request::{Method, Ping, Subscribe};
+use crate::request::{Hello, Method, Ping, Subscribe};
 use crate::response::Position;
 
 /// How long the daemon may take for the connection, for `subscribe` and for a sign of life.
@@ -44,8 +45,9 @@ enum Link {
     Away {
         not_before: Option<Instant>,
     },
-    /// `subscribe` was sent.
+    /// `hello` and `subscribe` were sent.
     Asking {
+        hello: u64,
         id: u64,
         since: Instant,
         until: Instant,
@@ -63,6 +65,7 @@ enum Link {
 #[derive(Debug)]
 pub(super) struct Follow {
     path: PathBuf,
+    greeting: Hello,
     resume: Resume,
     backoff: Backoff,
     link: Link,
@@ -78,6 +81,7 @@ impl Follow {
     pub(super) fn new(path: &Path, wanted: Subscribe) -> Self {
         Self {
             path: path.to_owned(),
+            greeting: greeting::of_this_program(),
             resume: Resume::new(wanted),
             backoff: Backoff::default(),
             link: Link::Away { not_before: None },
@@ -87,6 +91,10 @@ impl Follow {
             last_id: 0,
             said_away: false,
         }
+    }
+
+    pub(super) fn introduce(&mut self, greeting: Hello) {
+        self.greeting = greeting;
     }
 
     pub(super) fn position(&self) -> Option<Position> {
@@ -120,7 +128,11 @@ impl Follow {
 
     /// There is a connection.
     pub(super) fn connected(&mut self, now: Instant, dice: u64) {
-        self.subscribe(now, now, dice);
+        let greeting = self.greeting.clone();
+        match self.request(&greeting) {
+            Ok(hello) => self.subscribe(hello, now, now, dice),
+            Err(error) => self.lost(error, now, dice),
+        }
     }
 
     /// There is no connection: it could not be made, or it broke.
@@ -182,12 +194,16 @@ impl Follow {
         match (&mut self.link, reply) {
             // About no call in particular, such as `busy` before anything was read.
             (_, Reply::Answer { id: None, outcome: Err(error) }) => Err(ClientError::Remote(error)),
-            (&mut Link::Asking { id, since, .. }, Reply::Answer { id: Some(answered), outcome }) if answered == id => {
+            // A daemon that turns a client away answers the first thing it hears.
+            (&mut Link::Asking { hello, .. }, Reply::Answer { id: Some(answered), outcome: Err(error) }) if answered == hello => {
+                Err(ClientError::Remote(error))
+            }
+            (&mut Link::Asking { hello, id, since, .. }, Reply::Answer { id: Some(answered), outcome }) if answered == id => {
                 match outcome {
                     Ok(position) => self.subscribed(position, since, now),
                     Err(error) => {
                         self.resume.refused(error)?;
-                        self.subscribe(since, now, dice);
+                        self.subscribe(hello, since, now, dice);
                         Ok(())
                     }
                 }
@@ -204,9 +220,9 @@ impl Follow {
         }
     }
 
-    fn subscribe(&mut self, since: Instant, now: Instant, dice: u64) {
+    fn subscribe(&mut self, hello: u64, since: Instant, now: Instant, dice: u64) {
         match self.request(&self.resume.params()) {
-            Ok(id) => self.link = Link::Asking { id, since, until: now + PATIENCE },
+            Ok(id) => self.link = Link::Asking { hello, id, since, until: now + PATIENCE },
             Err(error) => self.lost(error, now, dice),
         }
     }
@@ -225,8 +241,8 @@ impl Follow {
 
     fn request<M: Method>(&mut self, params: &M) -> Result<u64, ClientError> {
         self.last_id += 1;
-        let line = request_line(self.last_id, M::NAME, params)?;
-        self.outgoing = Some(line);
+        let mut line = request_line(self.last_id, M::NAME, params)?;
+        self.outgoing.get_or_insert_default().append(&mut line);
         Ok(self.last_id)
     }
 }

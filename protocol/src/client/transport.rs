@@ -11,5 +11,5 @@ use unix as platform;
 use windows as platform;
 
 pub(super) use platform::Transport;
-#[cfg(feature = "async")]
+#[cfg(feature = "client")]
 pub(super) use platform::{AsyncStream, connect};

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::follow::{Follow, PATIENCE, Step, Verdict};
+use super::greeting::greeting;
 use super::transport::Transport;
 use super::{ClientError, MAX_ANSWER, Update, dice};
 use crate::codec::LineBuffer;
@@ -21,13 +22,13 @@ const LOOK: Duration = Duration::from_millis(1);
 ///
 /// ```no_run
 /// use aesync_protocol::Channel;
-/// use aesync_protocol::client::{Update, Updates};
+/// use aesync_protocol::client::{Client, Update};
 /// use aesync_protocol::request::Subscribe;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let path = aesync_protocol::endpoint::locate(None, None)?;
 /// let wanted = Subscribe { channels: vec![Channel::Change], since: Some(0), ..Subscribe::default() };
-/// for update in Updates::new(&path, wanted) {
+/// for update in Client::connect(&path)?.subscribe(wanted) {
 ///     match update? {
 ///         Update::Change(change) => println!("{} {} {}", change.seq, change.entity_type, change.id),
 ///         Update::Reset { .. } => println!("list the records again"),
@@ -51,6 +52,13 @@ impl Updates {
     #[must_use]
     pub fn new(path: &Path, wanted: Subscribe) -> Self {
         Self { follow: Follow::new(path, wanted), connection: None }
+    }
+
+    /// How the application calls itself in `aectl clients`; without this it is the program's name. To be said before the first update.
+    #[must_use]
+    pub fn named(mut self, name: &str, version: &str) -> Self {
+        self.follow.introduce(greeting(name, version));
+        self
     }
 
     /// After the last update that was given out; `None` before the first connection, and without the channel `change`. Save it with

@@ -50,7 +50,7 @@ pub(super) fn start(path: PathBuf, patience: Duration, mut seen: impl FnMut(Seen
 /// Ends without an error when nobody wants to know any more.
 fn follow(path: &Path, patience: Duration, seen: &mut dyn FnMut(Box<Status>) -> bool) -> Result<(), ClientError> {
     let params = Subscribe { channels: vec![Channel::Status], ..Subscribe::default() };
-    let mut subscription = Client::connect_within(path, patience)?.subscribe(&params)?;
+    let mut subscription = Client::connect_within(path, patience)?.into_events(&params)?;
     loop {
         if let Some(Event::Status { status }) = subscription.next_event(None)?
             && !seen(status)

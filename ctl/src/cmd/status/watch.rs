@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aesync_protocol::client::Subscription;
+use aesync_protocol::client::Events;
 use aesync_protocol::request::Subscribe;
 use aesync_protocol::{Channel, Event, Status};
 use serde::Deserialize;
@@ -42,12 +42,12 @@ pub(super) fn run(context: &Context, format: Format) -> Result<ExitCode, Failure
     }
 }
 
-fn subscribe(context: &Context) -> Result<Subscription, Failure> {
-    Ok(context.connect()?.subscribe(&Subscribe { channels: vec![Channel::Status], ..Subscribe::default() })?)
+fn subscribe(context: &Context) -> Result<Events, Failure> {
+    Ok(context.connect()?.into_events(&Subscribe { channels: vec![Channel::Status], ..Subscribe::default() })?)
 }
 
 /// Shows every status until the connection is lost.
-fn follow(subscription: &mut Subscription, shown: &mut Shown<'_>) -> Result<(), Failure> {
+fn follow(subscription: &mut Events, shown: &mut Shown<'_>) -> Result<(), Failure> {
     let mut latest = None;
     loop {
         if let Some(params) = subscription.next_json(Some(TICK))? {

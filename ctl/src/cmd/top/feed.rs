@@ -47,11 +47,11 @@ pub(super) fn start(path: PathBuf, patience: Duration, news: SyncSender<News>) {
 fn follow(path: &Path, patience: Duration, news: &SyncSender<News>) -> Result<(), ClientError> {
     let channels = vec![Channel::Status, Channel::Notification, Channel::Change, Channel::Outbox, Channel::Progress];
     let connect = || Client::connect_within(path, patience);
-    let mut subscription = match connect()?.subscribe(&Subscribe { channels, ..Subscribe::default() }) {
+    let mut subscription = match connect()?.into_events(&Subscribe { channels, ..Subscribe::default() }) {
         // An observer may follow less.
         Err(ClientError::Remote(_)) => {
             let channels = vec![Channel::Status, Channel::Notification, Channel::Progress];
-            connect()?.subscribe(&Subscribe { channels, ..Subscribe::default() })?
+            connect()?.into_events(&Subscribe { channels, ..Subscribe::default() })?
         }
         other => other?,
     };

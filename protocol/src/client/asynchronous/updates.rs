@@ -14,6 +14,7 @@ use tokio::time::{Sleep, sleep_until};
 
 use super::connection::Connection;
 use crate::client::follow::{Follow, PATIENCE, Step, Verdict};
+use crate::client::greeting::greeting;
 use crate::client::{ClientError, Update, dice};
 use crate::request::Subscribe;
 use crate::response::Position;
@@ -57,6 +58,13 @@ impl Updates {
             timer: Box::pin(sleep_until(tokio::time::Instant::now())),
             ended: false,
         }
+    }
+
+    /// How the application calls itself in `aectl clients`; without this it is the program's name. To be said before the first update.
+    #[must_use]
+    pub fn named(mut self, name: &str, version: &str) -> Self {
+        self.follow.introduce(greeting(name, version));
+        self
     }
 
     /// After the last update that was given out; `None` before the first connection, and without the channel `change`. Save it with

@@ -48,8 +48,10 @@ impl Play {
 
     fn sent(&mut self, method: &str) -> Value {
         let (_, step) = self.told();
-        let Step::Send(line) = step else { panic!("{step:?}") };
-        let mut request: Value = serde_json::from_slice(&line).expect("JSON");
+        let Step::Send(lines) = step else { panic!("{step:?}") };
+        let mut requests = requests(&lines);
+        assert!(requests.iter().rev().skip(1).all(|request| request["method"] == "hello"), "{requests:?}");
+        let request = requests.last_mut().expect("a request");
         assert_eq!(request["method"], method);
         request["params"].take()
     }
@@ -98,6 +100,10 @@ fn short(update: &Update) -> String {
         Update::Reset { reason, position } => format!("reset {reason:?} {} {}", position.log, position.seq),
         other => format!("{other:?}"),
     }
+}
+
+fn requests(lines: &[u8]) -> Vec<Value> {
+    serde_json::Deserializer::from_slice(lines).into_iter().collect::<Result<_, _>>().expect("JSON")
 }
 
 fn gone(reason: &str) -> Error {
@@ -295,6 +301,42 @@ fn a_daemon_that_turns_the_caller_away_before_it_reads_is_heard() {
     let (told, step) = play.told();
     assert_eq!(told, ["disconnected"]);
     assert!(matches!(step, Step::Connect { not_before: Some(_) }), "{step:?}");
+}
+
+#[test]
+fn each_connection_begins_with_who_the_application_is() {
+    let mut play = Play::changes(Some(0));
+    play.follow.introduce(greeting::greeting("notes", "1.2.0"));
+    for _ in 0..2 {
+        let (_, Step::Connect { .. }) = play.told() else { panic!("no attempt") };
+        play.follow.connected(play.now, 0);
+        let (_, Step::Send(lines)) = play.told() else { panic!("nothing said") };
+        let said = requests(&lines);
+        assert_eq!(said[0]["method"], "hello");
+        assert_eq!(said[0]["params"], json!({"client": {"name": "notes", "version": "1.2.0"}, "protocol": 1}));
+        assert_eq!(said[1]["method"], "subscribe");
+        play.accept("a", 9);
+        play.lose();
+    }
+    let own = greeting::of_this_program().client;
+    assert!(own.name.starts_with("aesync_protocol"), "the test's own program: {own:?}");
+    assert_eq!(own.version, concat!("aesync-rust/", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_daemon_that_answers_the_greeting_with_an_error_is_heard() {
+    for (error, is_final) in [
+        (Error::new(ErrorCode::Busy, "full"), false),
+        (Error::new(ErrorCode::PermissionDenied, "not yours"), true),
+        (Error::new(ErrorCode::Unsupported, "another version"), true),
+    ] {
+        let mut play = Play::changes(Some(0));
+        play.connect();
+        let hello = play.follow.last_id - 1;
+        assert_eq!(play.line(json!({"jsonrpc": "2.0", "id": hello, "error": error})), Verdict::Close);
+        let (_, step) = play.told();
+        assert_eq!(matches!(step, Step::Fail(ClientError::Remote(_))), is_final, "{step:?}");
+    }
 }
 
 #[test]

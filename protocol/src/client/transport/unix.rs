@@ -87,11 +87,11 @@ fn retry(error: io::Error) -> io::Result<()> {
 }
 
 /// The asynchronous stream. tokio's own type: it asks the kernel for readiness once less for every line than interprocess's wrapper.
-#[cfg(feature = "async")]
+#[cfg(feature = "client")]
 pub(in crate::client) type AsyncStream = tokio::net::UnixStream;
 
 /// Connects, and waits for as long as the daemon's queue of new connections is full.
-#[cfg(feature = "async")]
+#[cfg(feature = "client")]
 pub(in crate::client) async fn connect(path: &Path) -> io::Result<AsyncStream> {
     loop {
         match AsyncStream::connect(path).await {

@@ -9,16 +9,17 @@ use super::{Client, ClientError, Owned};
 use crate::event::Event;
 use crate::response::Position;
 
-/// The events of one connection, in order. Iterating waits without end for each one; it stops after an error.
+/// The events of one connection, in order. Iterating waits without end for each one; it stops after an error, such as the connection's end.
+/// [`Updates`](super::Updates) go on after it.
 #[derive(Debug)]
-pub struct Subscription {
+pub struct Events {
     client: Client,
     position: Position,
     early: VecDeque<Box<RawValue>>,
     ended: bool,
 }
 
-impl Subscription {
+impl Events {
     pub(super) fn new(client: Client, position: Position, early: Vec<Box<RawValue>>) -> Self {
         Self { client, position, early: early.into(), ended: false }
     }
@@ -71,7 +72,7 @@ impl Subscription {
     }
 }
 
-impl Iterator for Subscription {
+impl Iterator for Events {
     type Item = Result<Event, ClientError>;
 
     fn next(&mut self) -> Option<Self::Item> {
