@@ -138,7 +138,10 @@ export type Event =
   | { channel: "connected"; log: string; seq: number }
   /** The daemon is away. Said once for each loss; the subscription goes on trying. */
   | { channel: "disconnected"; error: AesyncError }
-  /** The feed can't be followed from the position any more: forget what you folded, load the records again, then say `loaded`. */
+  /**
+   * The feed can't be followed from the position any more: forget what you folded, load the records again, then say `loaded`. It comes
+   * before the `connected` of its connection.
+   */
   | { channel: "reset"; reason: "trimmed" | "log_changed"; log: string; seq: number };
 
 export interface SubscribeOptions {

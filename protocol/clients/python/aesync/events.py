@@ -93,7 +93,8 @@ class Disconnected:
 class Reset:
     """The feed can't be followed from the position any more: forget what you folded and load the records again.
 
-    Changes go on after ``seq``, so that a listing made after this event misses nothing.
+    It comes before the :class:`Connected` of its connection. Changes go on after ``seq``, so that a listing made after this event misses
+    nothing.
     """
 
     reason: str
