@@ -48,7 +48,8 @@ use connection::Connection;
 /// A connection to the daemon, for one call at a time.
 ///
 /// A call may be given up, by its time or by dropping its future, and the connection stays good; whether the daemon carries such a call
-/// out nobody knows. After [`ClientError::Closed`] and [`ClientError::Protocol`] it is of no more use.
+/// out nobody knows. After [`ClientError::Closed`] and [`ClientError::Protocol`] it is of no more use, nor after `busy`, with which a full
+/// daemon turns a caller away. That the daemon went away between two calls the next one says.
 #[derive(Debug)]
 pub struct Client {
     connection: Connection,
