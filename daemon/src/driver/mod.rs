@@ -479,7 +479,12 @@ impl Driver {
             Request::ConfigGet(_) => to_json(&self.config.shown()),
             Request::ConfigReload(_) => self.reload().and_then(|reloaded| to_json(&reloaded)),
             Request::Metrics(_) => {
-                let mut text = metrics::text(&self.status.borrow(), self.fanout.subscribers(), self.engine.unknown_events());
+                let mut text = metrics::text(
+                    &self.status.borrow(),
+                    self.fanout.subscribers(),
+                    self.engine.unknown_events(),
+                    self.clock.now().wall,
+                );
                 metrics::store(&mut text, &self.figures, self.reader.sizes().ok());
                 to_json(&aesync_protocol::response::MetricsText { text })
             }
