@@ -11,6 +11,8 @@ pub use self::check::check;
 use crate::config::{Config, ConfigError, Environment, Installation, Loaded};
 use crate::service::log::check_filter;
 
+/// The exit code for arguments that can't be used.
+pub const EXIT_USAGE: u8 = 2;
 /// The exit code for a configuration that can't be used (`EX_CONFIG` of sysexits).
 pub const EXIT_CONFIGURATION: u8 = 78;
 
@@ -91,6 +93,9 @@ impl Args {
 }
 
 fn instance(text: &str) -> Result<String, String> {
+    if text == DEFAULT_INSTANCE {
+        return Err("it is the daemon that has no name of its own: leave --instance out (the unit is aesyncd.service)".to_owned());
+    }
     check_instance(text).map(|()| text.to_owned()).map_err(|error| error.to_string())
 }
 
@@ -119,6 +124,8 @@ mod tests {
             (&["--state-dir", ""], "--state-dir"),
             (&["--log", "inof"], "did you mean info?"),
             (&["--instance", "../x"], "can't be the name of an instance"),
+            // It would take the socket of the one that has no name of its own.
+            (&["--instance", "default"], "leave --instance out"),
         ] {
             let error = Args::try_parse_from(std::iter::once(&"aesyncd").chain(arguments)).expect_err(part);
             assert_eq!(error.exit_code(), 2, "{error}");

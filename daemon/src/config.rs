@@ -98,26 +98,19 @@ impl Config {
             problems.sort_by(|left, right| left.place.cmp(&right.place));
             return Err(ConfigError::Invalid(problems));
         }
-        let mut warnings = Vec::new();
-        take_credential(&mut config.auth, environment, &mut warnings);
+        take_credential(&mut config.auth, environment);
         let secrets = [&config.auth.token_file, &config.auth.password_file];
-        warnings.extend(secrets.into_iter().flatten().filter_map(|path| secret_file::warning(path)));
+        let warnings = secrets.into_iter().flatten().filter_map(|path| secret_file::warning(path)).collect();
         Ok(Loaded { config, file: file.map(|(path, _)| path), warnings, places })
     }
 }
 
-/// The token that systemd hands over is used when nothing else is configured.
-fn take_credential(auth: &mut AuthConfig, environment: &Environment, warnings: &mut Vec<String>) {
-    let Some(path) = environment.directory("CREDENTIALS_DIRECTORY").map(|dir| dir.join(TOKEN_CREDENTIAL)) else { return };
-    if !path.is_file() {
-        return;
-    }
+/// The token that systemd hands over is the configured one when no other is. Beside another way to sign in it is used as well, by the
+/// keyring: of all tokens that are there the one that lasts longest.
+fn take_credential(auth: &mut AuthConfig, environment: &Environment) {
+    let credential = environment.directory("CREDENTIALS_DIRECTORY").map(|dir| dir.join(TOKEN_CREDENTIAL));
     if auth.token_file.is_none() && auth.email.is_none() {
-        auth.token_file = Some(path);
-    } else {
-        warnings.push(format!(
-            "the credential {TOKEN_CREDENTIAL} is not used, because [auth] names another way to sign in; remove the one or the other"
-        ));
+        auth.token_file = credential.filter(|path| path.is_file());
     }
 }
 

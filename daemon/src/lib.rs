@@ -7,6 +7,7 @@ pub mod args;
 pub mod config;
 pub mod driver;
 pub mod engine;
+mod injected;
 pub mod ipc;
 pub mod server;
 pub mod service;
@@ -59,6 +60,40 @@ impl StartError {
     }
 }
 
+/// A part of the daemon ended that never ends by itself. Only a new start helps: the state on disk is whole, and is checked by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Breakdown {
+    /// The loop, or whoever answers for it.
+    #[error("running the daemon: its loop ended unasked, by a defect; start it again, and report what the log says before this")]
+    Loop,
+    /// The local socket.
+    #[error(
+        "serving the local socket: it ended unasked, by a defect; start the daemon again, and report what the log says before this"
+    )]
+    Socket,
+    /// The store's thread: nothing can be kept any more.
+    #[error(
+        "writing to the store: its thread ended unasked, by a defect; start the daemon again, and report what the log says before this"
+    )]
+    Store,
+}
+
+/// How long the parts of a daemon may take to show that they are alive.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// For the loop to take a message and answer it. It never waits, so that this is for a machine that is busy.
+    pub turn: Duration,
+    /// For the store's thread to be done with one group of changes. A disk may be slow: a kernel tries for minutes before it gives a request
+    /// up. Beyond that nothing is written any more, though reads may go on.
+    pub store: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { turn: Duration::from_secs(5), store: Duration::from_secs(300) }
+    }
+}
+
 /// What a daemon is started with beside its configuration.
 pub struct StartOptions {
     /// Where the state is kept.
@@ -104,7 +139,7 @@ pub struct Daemon {
     stop: Arc<watch::Sender<bool>>,
     controls: mpsc::Sender<Control>,
     status: watch::Receiver<Arc<Status>>,
-    driver: JoinHandle<()>,
+    driver: JoinHandle<Result<(), driver::StoreLost>>,
     ipc: JoinHandle<()>,
 }
 
@@ -118,7 +153,11 @@ impl Daemon {
         let configured = Upstream::at_start(&config, None).map_err(StartError::Config)?;
         let dir = options.state_dir.clone();
         let store_options = store_options(&config);
-        let opened = tokio::task::spawn_blocking(move || Store::open(&dir, store_options)).await;
+        let opened = tokio::task::spawn_blocking(move || {
+            injected::may(injected::Break::Opening);
+            Store::open(&dir, store_options)
+        })
+        .await;
         let (store, findings) = opened.map_err(|_| StartError::Opening)??;
         let upstream = match configured {
             Some(upstream) => Some(upstream),
@@ -169,11 +208,27 @@ impl Daemon {
         self.status.clone()
     }
 
-    /// Whether the loop takes a message and answers it, `within` that time: what the watchdog is fed by.
-    pub async fn is_alive(&self, within: Duration) -> bool {
+    /// Whether the loop takes a message and answers it, and the store's thread gets done with its work: what the watchdog is fed by.
+    pub async fn is_alive(&self, patience: Patience) -> bool {
         let (answer, answered) = oneshot::channel();
-        let asked = async { self.controls.send(Control::Alive(answer)).await.is_ok() && answered.await.is_ok() };
-        tokio::time::timeout(within, asked).await.unwrap_or(false)
+        let asked = async {
+            self.controls.send(Control::Alive(answer)).await.ok()?;
+            answered.await.ok()
+        };
+        match tokio::time::timeout(patience.turn, asked).await {
+            Ok(Some(busy)) if busy <= patience.store => true,
+            Ok(Some(busy)) => {
+                tracing::error!(
+                    "the store's thread has been at one thing for {busy:?}: the disk does not answer; look at the disk"
+                );
+                false
+            }
+            Ok(None) => false,
+            Err(_) => {
+                tracing::error!("the loop did not turn for {:?}; this is a defect, please report it", patience.turn);
+                false
+            }
+        }
     }
 
     /// Reads the configuration again.
@@ -188,24 +243,28 @@ impl Daemon {
     }
 
     /// Waits until an application stopped it.
-    pub async fn stopped(&mut self) {
+    ///
+    /// # Errors
+    /// When a part of it ended that never ends by itself.
+    pub async fn stopped(&mut self) -> Result<(), Breakdown> {
         let mut stop = self.stop.subscribe();
-        let by_call = async { stop.wait_for(|stop| *stop).await.is_ok() };
         tokio::select! {
-            _ = by_call => {}
-            // Neither ends by itself; if one does, the daemon is of no more use.
-            _ = &mut self.driver => {}
-            _ = &mut self.ipc => {}
+            // The parts end when it is to stop, and the loop when nobody is left at the socket.
+            biased;
+            Ok(_) = stop.wait_for(|stop| *stop) => Ok(()),
+            _ = &mut self.ipc => Err(Breakdown::Socket),
+            ended = &mut self.driver => Err(if matches!(ended, Ok(Err(driver::StoreLost))) { Breakdown::Store } else { Breakdown::Loop }),
         }
     }
 
     /// Stops: pending answers are written, what is queued stays queued, the store is closed.
     pub async fn stop(self) {
         self.stop.send_replace(true);
-        for (what, task) in [("the local socket", self.ipc), ("the driver", self.driver)] {
-            if !task.is_finished() && task.await.is_err() {
-                tracing::error!("{what} had panicked");
-            }
+        if !self.ipc.is_finished() && self.ipc.await.is_err() {
+            tracing::error!("the local socket had panicked");
+        }
+        if !self.driver.is_finished() && self.driver.await.is_err() {
+            tracing::error!("the driver had panicked");
         }
     }
 }

@@ -5,22 +5,32 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aesync_protocol::endpoint::Scope;
-use aesyncd::args::{Args, EXIT_CONFIGURATION, check};
+use aesyncd::args::{Args, EXIT_CONFIGURATION, EXIT_USAGE, check};
 use aesyncd::config::{Config, Environment, Loaded, make_user_directories, scope_of_this_process};
 #[cfg(unix)]
 use aesyncd::service::activation;
 use aesyncd::service::log::Log;
-use aesyncd::service::{Bar, Signal, Signals, Tidying, headline, notify, turned};
+use aesyncd::service::{Bar, News, Noted, Signal, Signals, Tidying, headline, last_words, notify, turned};
 use aesyncd::transfer::{Counts, export, import};
-use aesyncd::{Daemon, StartError, StartOptions};
+use aesyncd::{Breakdown, Daemon, Patience, StartError, StartOptions};
 use anyhow::Context as _;
 use clap::Parser as _;
 
-/// How long the loop may take to show that it turns. Signals wait as long.
-const ALIVE_WITHIN: Duration = Duration::from_secs(5);
+/// How often systemd is asked for more time while the store is opened, and for how much each time.
+const OPENING_TICK: Duration = Duration::from_secs(20);
+const OPENING_EXTENSION: Duration = Duration::from_secs(60);
+/// An opening that takes longer hangs: systemd's own patience counts from then on. A million records are checked within minutes.
+const LONGEST_OPENING: Duration = Duration::from_secs(60 * 60);
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    last_words::of_panics();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) if error.use_stderr() && last_words::are_for_the_journal() => {
+            return ExitCode::from(refuse(&error.to_string().trim_end(), EXIT_USAGE, Handed::take()));
+        }
+        Err(error) => error.exit(),
+    };
     #[cfg(windows)]
     if args.service {
         return as_service();
@@ -50,9 +60,10 @@ fn run(args: Args) -> u8 {
     #[cfg(unix)]
     nix::sys::stat::umask(nix::sys::stat::Mode::S_IRWXG | nix::sys::stat::Mode::S_IRWXO);
     let (environment, scope) = (Environment::of_this_process(), scope_of_this_process());
+    let handed = Handed::take();
     let loaded = match args.load(&environment, scope) {
         Ok(loaded) => loaded,
-        Err(error) => return fail(&error, EXIT_CONFIGURATION),
+        Err(error) => return refuse(&error, EXIT_CONFIGURATION, handed),
     };
     if args.export.is_some() || args.import.is_some() {
         return match transfer(&args, &environment, scope, &loaded.config) {
@@ -63,13 +74,43 @@ fn run(args: Args) -> u8 {
     // One thread for the loop and for the applications, none of which keeps it for long: the store, what is read from it and the session
     // have threads of their own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let outcome =
-        runtime.context("starting the runtime").and_then(|runtime| runtime.block_on(serve(args, environment, scope, loaded)));
+    let outcome = runtime.context("starting the runtime").and_then(|runtime| {
+        let outcome = runtime.block_on(serve(args, environment, scope, loaded, &handed));
+        // What matters was waited for. An opening that a signal ended is left where it is, like one that a kill ends.
+        runtime.shutdown_background();
+        outcome
+    });
     match outcome {
         Ok(()) => 0,
         Err(error) => {
-            let configuration = error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration);
-            fail(&format_args!("{error:#}"), if configuration { EXIT_CONFIGURATION } else { 1 })
+            let error_text = format!("{error:#}");
+            if error.downcast_ref::<StartError>().is_some_and(StartError::is_configuration) {
+                refuse(&error_text, EXIT_CONFIGURATION, handed)
+            } else {
+                fail(&error_text, 1)
+            }
+        }
+    }
+}
+
+/// The socket that systemd handed over, kept for those who wait there should the daemon not start.
+struct Handed(#[cfg(unix)] std::io::Result<Option<std::os::fd::OwnedFd>>);
+
+impl Handed {
+    /// Once, before anything else is opened.
+    fn take() -> Self {
+        Self(
+            #[cfg(unix)]
+            activation::inherited_socket(),
+        )
+    }
+
+    /// For the daemon.
+    #[cfg(unix)]
+    fn for_daemon(&self) -> anyhow::Result<Option<std::os::fd::OwnedFd>> {
+        match &self.0 {
+            Ok(socket) => Ok(socket.as_ref().map(std::os::fd::OwnedFd::try_clone).transpose()?),
+            Err(error) => anyhow::bail!("{error}"),
         }
     }
 }
@@ -96,7 +137,7 @@ fn transfer(args: &Args, environment: &Environment, scope: Scope, config: &Confi
     writeln!(out, "{entries} outbox {entry} and {records} {record} were {what} {}", file.display()).context("writing to stdout")
 }
 
-async fn serve(args: Args, environment: Environment, scope: Scope, loaded: Loaded) -> anyhow::Result<()> {
+async fn serve(args: Args, environment: Environment, scope: Scope, loaded: Loaded, handed: &Handed) -> anyhow::Result<()> {
     let Loaded { config, file, warnings, .. } = loaded;
     let log = Log::start(&config.log).context("starting the log")?;
     for warning in warnings {
@@ -114,7 +155,7 @@ async fn serve(args: Args, environment: Environment, scope: Scope, loaded: Loade
     options.instance = installation.instance;
     #[cfg(unix)]
     {
-        options.inherited = activation::inherited_socket().context("taking over the socket that systemd opened")?;
+        options.inherited = handed.for_daemon().context("taking over the socket that systemd opened")?;
     }
     #[cfg(windows)]
     if args.service {
@@ -128,20 +169,49 @@ async fn serve(args: Args, environment: Environment, scope: Scope, loaded: Loade
             tracing::warn!("the log filter stays as it was: {error}");
         }
     });
-    let mut daemon = Daemon::start(config, options).await?;
+    let Some(mut daemon) = open(config, options, &mut signals).await? else { return Ok(()) };
     notify::ready();
-    attend(&mut daemon, &mut signals).await;
+    let ended = attend(&mut daemon, &mut signals).await;
     notify::stopping();
     tracing::info!("stopping");
     daemon.stop().await;
-    Ok(())
+    Ok(ended?)
 }
 
-/// Until the daemon is to stop: signals, the status line of the service, and the watchdog.
-async fn attend(daemon: &mut Daemon, signals: &mut Signals) {
+/// Starts the daemon, which takes long when a large store has to be checked; systemd is told to wait for it. `None` when a signal ended it.
+async fn open(config: Config, options: StartOptions, signals: &mut Signals) -> Result<Option<Daemon>, StartError> {
+    let starting = Daemon::start(config, options);
+    tokio::pin!(starting);
+    notify::status("opening the store");
+    let begun = Instant::now();
+    let mut extending = tokio::time::interval(OPENING_TICK);
+    let mut is_to_reload = false;
+    let daemon = loop {
+        tokio::select! {
+            started = &mut starting => break started?,
+            signal = signals.next() => match signal {
+                Signal::Stop => {
+                    notify::stopping();
+                    tracing::info!("stopping, before the store was open; it is checked at the next start");
+                    return Ok(None);
+                }
+                Signal::Reload => is_to_reload = true,
+            },
+            _ = extending.tick() => if begun.elapsed() < LONGEST_OPENING { notify::extend_timeout(OPENING_EXTENSION) },
+        }
+    };
+    if is_to_reload {
+        // What is wrong with it is in the log, and the one of the start goes on.
+        let _ = daemon.reload().await;
+    }
+    Ok(Some(daemon))
+}
+
+/// Until the daemon is to stop, or can't go on: signals, the status line of the service, and the watchdog.
+async fn attend(daemon: &mut Daemon, signals: &mut Signals) -> Result<(), Breakdown> {
     let mut statuses = daemon.status();
     let mut watchdog = notify::watchdog_interval().map(tokio::time::interval);
-    let (mut said, mut milestone, mut tidying) = (None, None, Tidying::default());
+    let (mut said, mut milestone, mut noted, mut tidying) = (None, None, Noted::default(), Tidying::default());
     loop {
         let status = Arc::clone(&statuses.borrow_and_update());
         let line = headline(&status);
@@ -153,13 +223,19 @@ async fn attend(daemon: &mut Daemon, signals: &mut Signals) {
             // On a thread that may take its time; nobody waits for it.
             drop(tokio::task::spawn_blocking(aesync_allocator::give_back));
         }
+        for news in noted.news(&status) {
+            match news {
+                News::Appeared(line) => tracing::warn!("{line}"),
+                News::Settled(line) => tracing::info!("{line}"),
+            }
+        }
         if let Some(line) = turned(milestone.as_deref(), &status) {
             tracing::info!("{line}");
             milestone = Some(status);
         }
         tokio::select! {
             signal = signals.next() => match signal {
-                Signal::Stop => return,
+                Signal::Stop => return Ok(()),
                 Signal::Reload => {
                     notify::reloading();
                     // What is wrong with it is in the log, and the old one goes on.
@@ -167,9 +243,10 @@ async fn attend(daemon: &mut Daemon, signals: &mut Signals) {
                     notify::ready();
                 }
             },
-            changed = statuses.changed() => if changed.is_err() { return },
-            () = daemon.stopped() => return,
-            () = tick(&mut watchdog) => if daemon.is_alive(ALIVE_WITHIN).await { notify::alive() },
+            // The loop is gone, and why is about to be known.
+            changed = statuses.changed() => if changed.is_err() { return daemon.stopped().await },
+            ended = daemon.stopped() => return ended,
+            () = tick(&mut watchdog) => if daemon.is_alive(Patience::default()).await { notify::alive() },
         }
     }
 }
@@ -181,9 +258,19 @@ async fn tick(watchdog: &mut Option<tokio::time::Interval>) {
     }
 }
 
+/// As [`fail`], for what only a person can correct: who waits at the socket is told, too.
+fn refuse(error: &dyn std::fmt::Display, code: u8, handed: Handed) -> u8 {
+    fail(error, code);
+    #[cfg(unix)]
+    if let Ok(Some(socket)) = handed.0 {
+        aesyncd::service::turn_away(socket, &error.to_string());
+    }
+    #[cfg(not(unix))]
+    drop(handed);
+    code
+}
+
 fn fail(error: &dyn std::fmt::Display, code: u8) -> u8 {
-    use std::io::Write as _;
-    // Who closed stderr does not want to know.
-    let _ = writeln!(std::io::stderr(), "aesyncd: {error}");
+    last_words::say(&format!("aesyncd: {error}"));
     code
 }

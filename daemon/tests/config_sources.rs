@@ -163,7 +163,7 @@ fn the_socket_is_the_options_then_the_variables_then_the_configured_one_then_the
 }
 
 #[test]
-fn the_token_that_systemd_hands_over_is_used_when_nothing_else_is_configured() {
+fn the_token_that_systemd_hands_over_is_the_configured_one_when_no_other_is_and_nobody_is_warned_of_it() {
     let credentials = tempfile::tempdir().expect("a directory");
     let variables = [("CREDENTIALS_DIRECTORY", credentials.path().to_str().expect("UTF-8"))];
     assert_eq!(load("", &variables).config, Config::default());
@@ -178,7 +178,7 @@ fn the_token_that_systemd_hands_over_is_used_when_nothing_else_is_configured() {
 
     let loaded = load("[auth]\ntoken_file = '/t'", &variables);
     assert_eq!(loaded.config.auth.token_file, Some(PathBuf::from("/t")));
-    assert!(loaded.warnings.iter().any(|warning| warning.contains("aesyncd.token is not used")), "{:?}", loaded.warnings);
+    assert!(!loaded.warnings.iter().any(|warning| warning.contains("aesyncd.token")), "{:?}", loaded.warnings);
 }
 
 #[cfg(unix)]

@@ -7,8 +7,12 @@ mod support;
 use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
-use aesyncd::{Daemon, StartOptions};
+use aesyncd::{Daemon, Patience, StartOptions};
 use support::{PATIENCE, Scene, synced};
+
+fn patience(turn: Duration) -> Patience {
+    Patience { turn, ..Patience::default() }
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn a_loop_that_hangs_is_not_alive_though_everything_around_it_is() {
@@ -26,16 +30,16 @@ async fn a_loop_that_hangs_is_not_alive_though_everything_around_it_is() {
     });
     let daemon = Daemon::start(scene.config.clone(), options).await.expect("the daemon starts");
     synced(&daemon).await;
-    assert!(daemon.is_alive(PATIENCE).await);
+    assert!(daemon.is_alive(patience(PATIENCE)).await);
     let reload = async { daemon.reload().await.expect_err("refused").message };
     let look = async {
         has_entered.await.expect("the reload has begun");
-        let hangs = !daemon.is_alive(Duration::from_millis(200)).await;
+        let hangs = !daemon.is_alive(patience(Duration::from_millis(200))).await;
         release.send(()).expect("the reload waits");
         hangs
     };
     let (message, hangs) = tokio::join!(reload, look);
     assert!(hangs && message.contains("that took long"), "{hangs} {message}");
-    assert!(daemon.is_alive(PATIENCE).await, "it turns again");
+    assert!(daemon.is_alive(patience(PATIENCE)).await, "it turns again");
     daemon.stop().await;
 }

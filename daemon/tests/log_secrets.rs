@@ -143,6 +143,8 @@ fn at_the_finest_level_no_log_holds_a_token_or_a_password() {
             .args(["--exact", "at_the_finest_level_no_log_holds_a_token_or_a_password", "--nocapture"])
             .env(SECRETS, &file)
             .env(FORMAT, format)
+            // It has a log of its own.
+            .env_remove("AESYNC_TEST_LOGS")
             .stdout(std::process::Stdio::null())
             .stderr(std::fs::File::create(&output).expect("writable"))
             .status();

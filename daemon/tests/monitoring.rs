@@ -30,9 +30,10 @@ async fn printed() -> String {
 }
 
 fn labels(text: &str) -> impl Iterator<Item = (String, String)> + '_ {
-    text.split(',').filter_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        Some((name.to_owned(), value.trim_start_matches('~').trim_matches('"').to_owned()))
+    text.split(',').filter(|pair| !pair.is_empty()).map(|pair| {
+        // =, !=, =~ and !~ all ask for a value.
+        let (name, value) = pair.split_once('"').expect("a value in quotation marks");
+        (name.trim_end_matches(['=', '~', '!']).trim().to_owned(), value.trim_end_matches('"').to_owned())
     })
 }
 
@@ -98,6 +99,8 @@ async fn what_the_dashboard_and_the_alerts_ask_for_is_what_the_daemon_prints() {
     check(&dashboard, &families);
     check(&alerts, &families);
     for name in families.keys() {
+        let is_in_base_units = !["milli", "micro", "nano", "minutes", "hours", "kilo"].iter().any(|unit| name.contains(unit));
+        assert!(is_in_base_units, "{name} is not in seconds or bytes");
         assert!(text.contains(&format!("# HELP {name} ")) && text.contains(&format!("# TYPE {name} ")), "{name} in:\n{text}");
     }
 }
@@ -106,7 +109,7 @@ async fn what_the_dashboard_and_the_alerts_ask_for_is_what_the_daemon_prints() {
 fn an_expression_that_asks_for_what_is_not_there_is_found() {
     let known = families("# TYPE aesync_a gauge\naesync_a{state=\"x\"} 1\naesync_b 2");
     check(&["sum(aesync_a{state=~\"x\"}) - aesync_b{instance=~\"$i\"}".to_owned()], &known);
-    for wrong in ["aesync_c", "aesync_a{kind=\"x\"}", "aesync_a{state=\"y\"}", "up"] {
+    for wrong in ["aesync_c", "aesync_a{kind=\"x\"}", "aesync_a{state=\"y\"}", "aesync_a{state!~\"x|y\"}", "up"] {
         let found = std::panic::catch_unwind(|| check(&[wrong.to_owned()], &known));
         assert!(found.is_err(), "{wrong}");
     }

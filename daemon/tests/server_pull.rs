@@ -126,6 +126,7 @@ async fn only_a_pull_of_everything_gets_more_time_for_its_headers() {
 
 #[tokio::test]
 async fn against_the_development_server_what_was_pushed_is_pulled() {
+    server_support::logs::gather();
     let world = World::new();
     let tenant = world.add_customer("ada@example.com", "secret");
     let server = DevServer::start(Options::new(world.clone())).expect("a server");

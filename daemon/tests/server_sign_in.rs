@@ -17,6 +17,7 @@ const TOKEN: &str = "eyJhbGciOiJIUzI1NiJ9.eyJlbWFpbCI6ImFAYi5jIn0.c2ln";
 
 #[tokio::test]
 async fn customers_and_staff_sign_in_and_the_tenant_is_the_tokens() {
+    server_support::logs::gather();
     let world = World::new();
     let tenant = world.add_customer("ada@example.com", "secret");
     world.add_staff("bob@example.com", "hidden", "Firm-1");

@@ -67,10 +67,6 @@ exits() {
     [[ $code == "$expected" && $output == *"$text"* ]] || { printf 'it ended with %s and said:\n%s\n' "$code" "$output"; return 1; }
 }
 
-not() {
-    ! "$@"
-}
-
 same() {
     [[ $1 == "$2" ]] || { printf 'one is:\n%s\nthe other is:\n%s\n' "$1" "$2"; return 1; }
 }
@@ -96,6 +92,10 @@ property() {
     in_box systemctl show --property="$2" --value "$1"
 }
 
+same_property() {
+    same "$(property "$1" "$2")" "$3"
+}
+
 main_pid() {
     property "${1:-aesyncd.service}" MainPID
 }
@@ -105,11 +105,37 @@ status_text() {
     says "Status: \"$2" in_box systemctl status --no-pager "$1"
 }
 
+# lacks FILE OPTION PATTERN: grep reads a file of the box, from out here, and finds nothing. What can't be read fails, and so does an empty file.
+lacks() {
+    local file=$BOX/root$1 code=0
+    [[ -s $file ]] || { echo "$1 is empty or not there"; return 1; }
+    grep --text "$2" --regexp="$3" "$file" || code=$?
+    ((code == 1))
+}
+
+# gone FILE: it is not there, in a box that answers.
+gone() {
+    sh_in_box "test -d / && ! test -e '$1'"
+}
+
+# number TEXT: it is one, and more than 0. ("[not set]" would count as 0.)
+number() {
+    [[ $1 =~ ^[1-9][0-9]*$ ]] || { echo "no number: $1" >&2; return 1; }
+    printf '%s' "$1"
+}
+
 # journal TEXT [OPTION...]: the journal of the service has it.
 journal() {
     local text=$1
     shift
     says "$text" in_box journalctl --no-pager --output=cat --unit=aesyncd.service "$@"
+}
+
+# journal_to FILE [OPTION...]: writes it into a file of the box.
+journal_to() {
+    local file=$1
+    shift
+    in_box journalctl --no-pager --output=cat --unit=aesyncd.service "$@" >"$BOX/root$file"
 }
 
 # to_server PATH [CURL OPTION...]: asks the development server, past the daemon.
@@ -122,6 +148,14 @@ to_server() {
 # token: one that the server accepts for the tenant of this run.
 token() {
     to_server /__dev/tokens --data "{\"tenant\":\"$TENANT\"}" | sed -n 's/.*"token":"\([^"]*\)".*/\1/p'
+}
+
+# signature FILE: of the token in it, without which the rest is no secret.
+signature() {
+    local token
+    token=$(cat "$1")
+    [[ $token == *.*.????????* ]] || { echo "no token in $1" >&2; return 1; }
+    printf '%s' "${token##*.}"
 }
 
 # server_has EMAIL: the row is on the server.

@@ -13,6 +13,7 @@ mod bulk;
 mod doctor;
 mod failures;
 mod lists;
+mod manual;
 mod screens;
 mod shells;
 mod sign_in;

@@ -79,6 +79,8 @@ impl Daemon {
 
     /// Runs `aectl` with something on stdin.
     pub(crate) fn run_with(&self, args: &[&str], stdin: &str) -> Done {
+        let asks_for_a_secret = matches!(args, ["login", ..] | ["token", ..]);
+        gather("secrets", stdin.lines().next().filter(|_| asks_for_a_secret).unwrap_or_default().trim());
         finish(aectl(&self.path, args), stdin)
     }
 
@@ -197,7 +199,20 @@ pub(crate) fn finish(mut command: Command, stdin: &str) -> Done {
         }
         std::thread::sleep(Duration::from_millis(2));
     };
-    Done { code, stdout: stdout.join().expect("stdout"), stderr: stderr.join().expect("stderr") }
+    let done = Done { code, stdout: stdout.join().expect("stdout"), stderr: stderr.join().expect("stderr") };
+    gather(&format!("aectl-{}.log", std::process::id()), &done.stdout);
+    gather(&format!("aectl-{}.log", std::process::id()), &done.stderr);
+    done
+}
+
+/// Adds to a file in the directory that `AESYNC_TEST_LOGS` names: `daemon/tests/search_logs` finds no secret in what was printed.
+fn gather(file: &str, text: &str) {
+    let Some(dir) = std::env::var_os("AESYNC_TEST_LOGS") else { return };
+    if !text.is_empty() {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(Path::new(&dir).join(file));
+        let line = if text.ends_with('\n') { text.to_owned() } else { format!("{text}\n") };
+        file.expect("it opens").write_all(line.as_bytes()).expect("written");
+    }
 }
 
 fn read_all(mut from: impl std::io::Read + Send + 'static) -> std::thread::JoinHandle<String> {

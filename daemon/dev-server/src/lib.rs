@@ -31,6 +31,7 @@ mod gate;
 mod http;
 mod notification;
 pub mod schema;
+mod secrets;
 mod server;
 mod socket;
 mod stamp;

@@ -69,7 +69,7 @@ async fn show(args: &Args, voice: &mut Voice, dir: &Path) -> anyhow::Result<()> 
         voice.invite(daemon.socket(), &backend.url(), backend.tenant());
         tokio::select! {
             interrupted = interrupted() => interrupted?,
-            () = daemon.stopped() => {}
+            ended = daemon.stopped() => ended?,
         }
     }
     daemon.stop().await;

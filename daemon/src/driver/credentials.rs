@@ -111,7 +111,9 @@ impl Keyring {
     /// The files in which an administrator may have put a token.
     fn configured_files(&self) -> Vec<PathBuf> {
         let credential = std::env::var_os("CREDENTIALS_DIRECTORY").map(|dir| PathBuf::from(dir).join(CREDENTIAL));
-        self.config.token_file.clone().into_iter().chain(credential).collect()
+        let mut files: Vec<PathBuf> = self.config.token_file.clone().into_iter().chain(credential).collect();
+        files.dedup();
+        files
     }
 
     /// Whether a token can be had without a person.

@@ -1,15 +1,42 @@
 //! The status as Prometheus text.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use aesync_protocol::status::OfflineReason;
 use aesync_protocol::{Status, StatusWord, Timestamp};
 
 use crate::store::{Figures, Sizes};
 
-/// The metrics, with HELP and TYPE.
-pub(super) fn text(status: &Status, subscribers: usize, unknown_events: u64) -> String {
+/// What may need a person, so that an alert can ask for each; others that the status knows of are printed as well.
+const ATTENTION: [&str; 19] = [
+    "storage_full",
+    "storage_failed",
+    "conflicts",
+    "quarantined",
+    "invisible",
+    "reconcile_held",
+    "updates_dropped",
+    "push_stopped",
+    "misconfigured",
+    "login_refused",
+    "auth_required",
+    "auth_expiring",
+    "parked",
+    "store_damaged",
+    "outbox_restored",
+    "journal_damaged",
+    "store_inconsistent",
+    "token_unreadable",
+    "token_not_kept",
+];
+
+/// The metrics of this moment, with HELP and TYPE.
+pub(super) fn text(status: &Status, subscribers: usize, unknown_events: u64, now: Timestamp) -> String {
     let mut out = String::new();
+    let printed = "When these figures were printed; old ones are of a daemon that is down.";
+    gauge(&mut out, "aesync_metrics_timestamp_seconds", printed, |line| line("", seconds(now)));
     let outbox = &status.outbox;
     gauge(&mut out, "aesync_status", "1 for the present state of the indicator.", |line| {
         for word in [StatusWord::Synced, StatusWord::Syncing, StatusWord::Pending, StatusWord::Offline] {
@@ -47,12 +74,18 @@ pub(super) fn text(status: &Status, subscribers: usize, unknown_events: u64) -> 
         }
     });
     gauge(&mut out, "aesync_feed_last_seq", "The newest position of the change feed.", |line| line("", status.feed.last_seq));
-    gauge(&mut out, "aesync_attention", "Things that need a person.", |line| line("", status.attention.len() as u64));
+    gauge(&mut out, "aesync_attention", "1 for what needs a person, by code.", |line| {
+        let present: BTreeSet<&str> = status.attention.iter().map(|attention| &*attention.code).collect();
+        for code in present.iter().copied().chain(ATTENTION).collect::<BTreeSet<_>>() {
+            line(&format!("{{code=\"{}\"}}", escaped(code)), u64::from(present.contains(code)));
+        }
+    });
     gauge(&mut out, "aesync_subscribers", "Connections with a subscription.", |line| line("", subscribers as u64));
     counter(&mut out, "aesync_reconnects_total", "Connections after the first since the start.", status.server.reconnects);
     counter(&mut out, "aesync_unknown_events_total", "Server events of an unknown shape since the start.", unknown_events);
     if let Some(rtt) = status.server.rtt_ms {
-        gauge(&mut out, "aesync_server_rtt_milliseconds", "The last measured round trip to the server.", |line| line("", rtt));
+        let rtt = Duration::from_millis(rtt);
+        decimal(&mut out, "aesync_server_rtt_seconds", "The last measured round trip to the server.", "gauge", rtt);
     }
     for (name, help, at) in [
         ("aesync_last_synced_timestamp_seconds", "When everything was last in step with the server.", status.last_synced_at),
@@ -83,12 +116,10 @@ pub(super) fn store(out: &mut String, figures: &Figures, sizes: Option<Sizes>) {
     let outbox = "Bytes of the journal that can not be fetched again.";
     gauge(out, "aesync_store_journal_live_bytes", outbox, |line| line("", figures.journal_live_bytes()));
     counter(out, "aesync_store_syncs_total", "Groups of changes that were made durable.", figures.syncs());
-    let spent = u64::try_from(figures.sync_time().as_micros()).unwrap_or(u64::MAX);
-    counter(out, "aesync_store_sync_microseconds_total", "Time that this took.", spent);
-    let slowest = u64::try_from(figures.slowest_sync().as_micros()).unwrap_or(u64::MAX);
-    gauge(out, "aesync_store_slowest_sync_microseconds", "The longest of them since the start.", |line| line("", slowest));
-    let last = "When the last was done, in seconds since 1970; 0 when there was none.";
-    gauge(out, "aesync_store_last_sync_seconds", last, |line| line("", figures.last_sync()));
+    decimal(out, "aesync_store_sync_seconds_total", "Time that this took.", "counter", figures.sync_time());
+    decimal(out, "aesync_store_slowest_sync_seconds", "The longest of them since the start.", "gauge", figures.slowest_sync());
+    let last = "When the last was done; 0 when there was none.";
+    gauge(out, "aesync_store_last_sync_timestamp_seconds", last, |line| line("", figures.last_sync()));
     let rewriting = "1 while the database is rewritten.";
     gauge(out, "aesync_store_rewriting", rewriting, |line| line("", u64::from(figures.is_rewriting())));
 }
@@ -104,6 +135,12 @@ fn gauge(out: &mut String, name: &str, help: &str, values: impl FnOnce(&mut dyn 
 
 fn counter(out: &mut String, name: &str, help: &str, value: u64) {
     family(out, name, help, "counter", |line| line("", value));
+}
+
+/// A time in seconds, to the microsecond.
+fn decimal(out: &mut String, name: &str, help: &str, kind: &str, time: Duration) {
+    // Writing to a String can't fail.
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {}.{:06}", time.as_secs(), time.subsec_micros());
 }
 
 fn family(out: &mut String, name: &str, help: &str, kind: &str, values: impl FnOnce(&mut dyn FnMut(&str, u64))) {

@@ -30,6 +30,7 @@ use crate::engine::input::{RequestId, RestEvent, SessionEvent, SessionId};
 use crate::engine::transact::{Done, Step, Txn};
 use crate::engine::view::View as _;
 use crate::engine::{Effect, Engine, Host, Input, identity};
+use crate::injected::{self, Break};
 use crate::ipc::{Access, Call, Fanout, Source};
 use crate::server::{RequestHandle, Session, SessionOptions, SessionTimings};
 use crate::store::{Figures, Finding, FindingCode, Mended, Reader, Store};
@@ -60,8 +61,8 @@ const BUSY: usize = transactor::QUEUE / 2;
 /// What the daemon is asked by its own process.
 #[derive(Debug)]
 pub enum Control {
-    /// Answer, to show that the loop turns.
-    Alive(oneshot::Sender<()>),
+    /// Answer, to show that the loop turns, with how long the store's thread has been at one thing.
+    Alive(oneshot::Sender<Duration>),
     /// Read the configuration again.
     Reload(oneshot::Sender<Result<Reloaded, Error>>),
 }
@@ -156,6 +157,10 @@ pub enum DriverError {
     NoStatus,
 }
 
+/// The store's thread ended though nobody had stopped it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoreLost;
+
 impl Driver {
     pub(crate) fn new(parts: Parts, state_dir: &Path) -> Result<(Self, Handles), DriverError> {
         let Parts { config, instance, reload, log_filter, access, store, findings, upstream, stop } = parts;
@@ -235,8 +240,8 @@ impl Driver {
         }
         driver.carry_out(effects);
         for finding in findings {
-            tracing::warn!(code = %finding.code, "{}", finding.message);
             if finding.code == FindingCode::UncleanStop {
+                tracing::warn!(code = %finding.code, "{}", finding.message);
                 driver.input(Input::Distrust(Vec::new()));
             } else {
                 driver.find(finding.code.as_str(), finding.message);
@@ -247,9 +252,10 @@ impl Driver {
     }
 
     /// Turns until the stop and until what was asked before it is answered, then finishes what is queued and closes the store.
-    pub(crate) async fn run(mut self) {
+    pub(crate) async fn run(mut self) -> Result<(), StoreLost> {
         self.start_signed_in();
         let mut last_calls = None;
+        let mut outcome = Ok(());
         loop {
             let deadline = self.engine.deadline(&self.clock.now()).map(|deadline| self.clock.instant(deadline.at));
             let takes_calls = self.under_way < BUSY;
@@ -259,7 +265,13 @@ impl Driver {
                     last_calls = Some(tokio::time::Instant::now() + LAST_CALLS);
                 }
                 () = until(last_calls) => break,
-                Some(reports) = self.events.reports.recv() => for report in reports { self.on_report(report) },
+                reports = self.events.reports.recv() => match reports {
+                    Some(reports) => for report in reports { self.on_report(report) },
+                    None => {
+                        outcome = Err(StoreLost);
+                        break;
+                    }
+                },
                 Some((id, event)) = self.events.sessions.recv() => self.input(Input::Session(id, event)),
                 Some((id, event)) = self.events.requests.recv() => self.input(Input::Rest(id, event)),
                 Some(outcome) = self.events.logins.recv() => self.on_login(outcome),
@@ -281,6 +293,7 @@ impl Driver {
         if tokio::task::spawn_blocking(move || transactor.stop()).await.is_err() {
             tracing::error!("the store could not be closed; it is checked at the next start");
         }
+        outcome
     }
 
     /// One input to the engine, and what follows from it. An input that comes of an effect waits until all effects before it are carried
@@ -479,7 +492,12 @@ impl Driver {
             Request::ConfigGet(_) => to_json(&self.config.shown()),
             Request::ConfigReload(_) => self.reload().and_then(|reloaded| to_json(&reloaded)),
             Request::Metrics(_) => {
-                let mut text = metrics::text(&self.status.borrow(), self.fanout.subscribers(), self.engine.unknown_events());
+                let mut text = metrics::text(
+                    &self.status.borrow(),
+                    self.fanout.subscribers(),
+                    self.engine.unknown_events(),
+                    self.clock.now().wall,
+                );
                 metrics::store(&mut text, &self.figures, self.reader.sizes().ok());
                 to_json(&aesync_protocol::response::MetricsText { text })
             }
@@ -502,9 +520,10 @@ impl Driver {
     fn on_control(&mut self, control: Control) {
         match control {
             Control::Alive(answer) => {
-                let _ = answer.send(());
+                let _ = answer.send(self.transactor.busy());
             }
             Control::Reload(answer) => {
+                injected::may(Break::Loop);
                 let reloaded = self.reload();
                 let _ = answer.send(reloaded);
             }

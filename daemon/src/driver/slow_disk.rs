@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::store::hold_disk;
-use crate::{Daemon, StartOptions};
+use crate::{Daemon, Patience, StartOptions};
 
 /// How long anything may take that does not wait for the disk.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -57,7 +57,10 @@ async fn while_the_disk_takes_its_time_the_loop_turns_and_reads_are_answered() {
         assert!(start.elapsed() < PATIENCE, "the push never came to the disk");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    assert!(daemon.is_alive(PATIENCE).await, "the watchdog is fed");
+    let patience = Patience { turn: PATIENCE, ..Patience::default() };
+    assert!(daemon.is_alive(patience).await, "the watchdog is fed");
+    let out_of_patience = Patience { store: Duration::ZERO, ..patience };
+    assert!(!daemon.is_alive(out_of_patience).await, "but not for ever");
     ask(socket.clone(), GetStatus {}).await.expect("answered");
     ask(socket.clone(), GetStoreFigures {}).await.expect("answered");
     let list = RecordsList { entity_type: "end_user".to_owned(), limit: None, after: None };
@@ -71,5 +74,9 @@ async fn while_the_disk_takes_its_time_the_loop_turns_and_reads_are_answered() {
     drop(held);
     let pushed = tokio::time::timeout(PATIENCE, push).await.expect("in time").expect("answered");
     assert_eq!(pushed.entries.len(), 1);
+    while !daemon.is_alive(out_of_patience).await {
+        assert!(start.elapsed() < PATIENCE, "the store's thread has nothing more to do");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     daemon.stop().await;
 }

@@ -1,15 +1,16 @@
 //! The only writer: a thread that runs transactions one after the other, and makes a group of them durable at a time.
 
-use std::sync::Arc;
 use std::sync::mpsc::{self as sync_mpsc, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use crate::engine::input::StoreFailure;
 use crate::engine::settings::Settings;
 use crate::engine::transact::{Outcome, Txn, run};
+use crate::injected::{self, Break};
 use crate::store::{Mended, Reader, Store, StoreError};
 
 /// Transactions that share one flush at most: enough to keep the disk busy, few enough to answer soon.
@@ -50,6 +51,17 @@ enum Job {
 pub(super) struct Transactor {
     queue: Option<sync_mpsc::SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
+    busy: Busy,
+}
+
+/// Since when the thread has been at one group, or at one piece of tidying up; nothing while it waits for work.
+#[derive(Clone, Debug, Default)]
+struct Busy(Arc<Mutex<Option<Instant>>>);
+
+impl Busy {
+    fn set(&self, since: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
 }
 
 impl Transactor {
@@ -59,8 +71,17 @@ impl Transactor {
         let wake = queue.clone();
         // In a full queue there are transactions, and it is mended before they are run.
         store.when_damaged(move || drop(wake.try_send(Job::Mend)));
-        let thread = std::thread::Builder::new().name("aesync-store".to_owned()).spawn(move || work(store, &jobs, &reports))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        let busy = Busy::default();
+        let shown = busy.clone();
+        let run = move || work(store, &jobs, &reports, &shown);
+        let thread = std::thread::Builder::new().name("aesync-store".to_owned()).spawn(run)?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), busy })
+    }
+
+    /// How long it has been at one thing; nothing while it waits for work.
+    pub(super) fn busy(&self) -> Duration {
+        let since = *self.busy.0.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     /// Queues a transaction; gives it back when there is no room, or no thread any more.
@@ -88,12 +109,15 @@ impl Transactor {
     }
 }
 
-fn work(mut store: Store, jobs: &sync_mpsc::Receiver<Job>, reports: &mpsc::Sender<Vec<Report>>) {
+fn work(mut store: Store, jobs: &sync_mpsc::Receiver<Job>, reports: &mpsc::Sender<Vec<Report>>, busy: &Busy) {
     let view = store.view();
     let mut quiet = Some(QUIET);
     let mut mends = false;
     loop {
-        let first = match if std::mem::take(&mut mends) { Ok(Job::Mend) } else { wait(jobs, quiet) } {
+        busy.set(None);
+        let job = if std::mem::take(&mut mends) { Ok(Job::Mend) } else { wait(jobs, quiet) };
+        busy.set(Some(Instant::now()));
+        let first = match job {
             Ok(Job::Run(txn, settings)) => Some((txn, settings)),
             Ok(Job::Mend) => None,
             Ok(Job::Stop) => break,
@@ -106,6 +130,7 @@ fn work(mut store: Store, jobs: &sync_mpsc::Receiver<Job>, reports: &mpsc::Sende
             }
             Err(RecvTimeoutError::Disconnected) => break,
         };
+        injected::may(Break::Store);
         quiet = Some(QUIET);
         let mut stops = false;
         let more = std::iter::from_fn(|| match jobs.try_recv().ok()? {

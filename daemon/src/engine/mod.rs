@@ -264,7 +264,9 @@ impl Engine {
     }
 
     fn on_committed(&mut self, now: &Now, outcome: Outcome, out: &mut Vec<Effect>) {
-        self.troubles.clear(status::Trouble::Store);
+        if self.troubles.clear(status::Trouble::Store) {
+            out.push(Effect::Log(effect::LogLevel::Info, "changes are stored again".to_owned()));
+        }
         let Outcome { epoch, written, done } = outcome;
         match done {
             Done::Adopted(adopted) => return self.adopted(now, *adopted, out),

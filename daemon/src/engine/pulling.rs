@@ -8,7 +8,7 @@ use aesync_protocol::event::{Event, Progress};
 use aesync_protocol::{Record, Timestamp};
 
 use super::classify::{Action, classify};
-use super::effect::Request;
+use super::effect::{LogLevel, Request};
 use super::input::Failure;
 use super::lane::Lane;
 use super::puller::{Answer, PullRun, Puller, Purpose};
@@ -103,7 +103,9 @@ impl Engine {
 
     pub(super) fn on_finished(&mut self, now: &Now, ends: BTreeMap<String, TypeEnd>, out: &mut Vec<Effect>) {
         let Lane::Finishing(mut run) = std::mem::take(&mut self.lane) else { return };
-        self.troubles.clear(Trouble::Pull);
+        if self.troubles.clear(Trouble::Pull) {
+            out.push(Effect::Log(LogLevel::Info, "pulling works again".to_owned()));
+        }
         for (name, end) in &ends {
             let was_suspicious = self.cursors.get(name).is_some_and(|cursor| cursor.suspicious);
             self.puller.ended(now, name, run.connect == self.connects);

@@ -88,8 +88,8 @@ impl Engine {
             SessionEndKind::Refused => "refused",
             SessionEndKind::Unreachable | SessionEndKind::Lost | SessionEndKind::Closed => ErrorCode::Offline.as_str(),
         };
-        self.troubles.set(now, Trouble::Link, code, end.detail.clone());
-        out.push(Effect::Log(LogLevel::Warn, format!("the connection to the server is down: {}", end.detail)));
+        let level = self.troubles.set(now, Trouble::Link, code, end.detail.clone());
+        out.push(Effect::Log(level, format!("the connection to the server is down: {}", end.detail)));
         self.on_link_change(now, change, out);
     }
 
@@ -209,8 +209,8 @@ impl Engine {
             LoginFailure::Refused(detail) => (ErrorCode::AuthRequired.as_str(), detail),
             LoginFailure::Passing(detail) => (ErrorCode::Offline.as_str(), detail),
         };
-        self.troubles.set(now, Trouble::Auth, code, detail.clone());
-        out.push(Effect::Log(LogLevel::Warn, format!("signing in failed: {detail}")));
+        let level = self.troubles.set(now, Trouble::Auth, code, detail.clone());
+        out.push(Effect::Log(level, format!("signing in failed: {detail}")));
     }
 
     /// The server did not accept the token (rule R40).
@@ -220,8 +220,9 @@ impl Engine {
             return;
         }
         self.auth.reject();
-        self.troubles.set(now, Trouble::Auth, ErrorCode::AuthRequired.as_str(), "the server does not accept the token");
-        out.push(Effect::Log(LogLevel::Warn, "the server does not accept the token".to_owned()));
+        let why = ErrorCode::AuthRequired.as_str();
+        let level = self.troubles.set(now, Trouble::Auth, why, "the server does not accept the token");
+        out.push(Effect::Log(level, "the server does not accept the token".to_owned()));
     }
 
     pub(super) fn on_resumed(&mut self, now: &Now, out: &mut Vec<Effect>) {
@@ -290,6 +291,51 @@ mod tests {
     use super::super::{Host, Input};
     use super::*;
     use crate::engine::effect::CallId;
+
+    #[test]
+    fn an_outage_is_logged_when_it_begins_when_its_reason_changes_and_when_it_ends() {
+        let settings = Settings::new("http://127.0.0.1:1", None, &["end_user"]);
+        let mut now = Now { mono: Duration::from_secs(1), wall: Timestamp::EPOCH, dice: 1 };
+        let host = Host { version: String::new(), pid: 1, started_at: now.wall, instance: String::new() };
+        let (mut engine, _) = Engine::new(settings.clone(), host, Adopted::default(), &now);
+        let token = TokenFacts { server: None, tenant: Some("t".into()), user: "u".into(), expires_at: None, log: "log".into() };
+        let mut memory = Memory::default();
+        let mut session = None;
+        let mut said = Vec::new();
+        let mut happen = |now: &Now, input: Input, session: &mut Option<SessionId>| {
+            let mut effects = engine.handle(now, input);
+            while !effects.is_empty() {
+                let mut next = Vec::new();
+                for effect in effects {
+                    match effect {
+                        Effect::Transact(txn) => {
+                            let (writes, outcome) = run(&txn, &settings, &memory).expect("the state can be read");
+                            memory.apply(&writes);
+                            next.extend(engine.handle(now, Input::Committed(Box::new(outcome))));
+                        }
+                        Effect::OpenSession(id) => *session = Some(id),
+                        Effect::Log(level, line) if line.contains("to the server") => said.push(level),
+                        _ => {}
+                    }
+                }
+                effects = next;
+            }
+        };
+        happen(&now, Input::SignedIn(token), &mut session);
+        for detail in ["refused", "refused", "refused", "no route", "no route"] {
+            let id = session.take().expect("an attempt");
+            let end = SessionEnd { kind: SessionEndKind::Unreachable, detail: detail.to_owned() };
+            happen(&now, Input::Session(id, SessionEvent::Ended(end)), &mut session);
+            now.mono += Duration::from_secs(3_600);
+            happen(&now, Input::Woke, &mut session);
+        }
+        let id = session.take().expect("an attempt");
+        for event in [SessionEvent::Connected, SessionEvent::Authenticated] {
+            happen(&now, Input::Session(id, event), &mut session);
+        }
+        use LogLevel::{Debug, Info, Warn};
+        assert_eq!(said, [Warn, Debug, Debug, Warn, Debug, Info]);
+    }
 
     #[test]
     fn of_two_sign_ins_at_once_nothing_is_done_for_the_first_under_the_token_of_the_second() {

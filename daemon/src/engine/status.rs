@@ -10,7 +10,7 @@ use aesync_protocol::status::{
 };
 use aesync_protocol::{Event, Status, StatusWord, Timestamp};
 
-use super::effect::Effect;
+use super::effect::{Effect, LogLevel};
 use super::link::{Down, LinkState};
 use super::word::Facts;
 use super::{Engine, Now};
@@ -52,14 +52,16 @@ pub enum Trouble {
 pub struct Troubles(BTreeMap<Trouble, LastError>);
 
 impl Troubles {
-    /// It went wrong.
-    pub fn set(&mut self, now: &Now, trouble: Trouble, code: &str, message: impl Into<String>) {
-        self.0.insert(trouble, LastError { code: code.to_owned(), message: message.into(), at: now.wall });
+    /// It went wrong, and how loudly to say so: each attempt of a long outage fails for the reason that was logged when it began.
+    pub fn set(&mut self, now: &Now, trouble: Trouble, code: &str, message: impl Into<String>) -> LogLevel {
+        let error = LastError { code: code.to_owned(), message: message.into(), at: now.wall };
+        let same = |known: LastError| (known.code, known.message) == (error.code.clone(), error.message.clone());
+        if self.0.insert(trouble, error.clone()).is_some_and(same) { LogLevel::Debug } else { LogLevel::Warn }
     }
 
-    /// It works again.
-    pub fn clear(&mut self, trouble: Trouble) {
-        self.0.remove(&trouble);
+    /// It works again; whether it did not before.
+    pub fn clear(&mut self, trouble: Trouble) -> bool {
+        self.0.remove(&trouble).is_some()
     }
 
     fn of(&self, trouble: Trouble) -> Option<&LastError> {

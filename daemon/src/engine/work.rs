@@ -183,8 +183,8 @@ impl Engine {
         if *action == Action::Offline || matches!(failure.kind, FailureKind::TimedOut | FailureKind::Broken) {
             self.http.up = false;
         }
-        self.troubles.set(now, trouble, code, failure.detail.clone());
-        out.push(Effect::Log(LogLevel::Warn, failure.detail.clone()));
+        let level = self.troubles.set(now, trouble, code, failure.detail.clone());
+        out.push(Effect::Log(level, failure.detail.clone()));
     }
 
     /// A transaction of ours is on disk.
@@ -202,7 +202,9 @@ impl Engine {
             Done::Taken { entries, scanned_to } => self.on_taken(entries, scanned_to, out),
             Done::Judged { accepted, overwritten, unclear } => {
                 self.lane = Lane::Idle;
-                self.troubles.clear(Trouble::Push);
+                if self.troubles.clear(Trouble::Push) {
+                    out.push(Effect::Log(LogLevel::Info, "pushing works again".to_owned()));
+                }
                 if overwritten + unclear > 0 {
                     let line = format!("push: {accepted} accepted, {overwritten} overruled by the server, {unclear} unclear");
                     out.push(Effect::Log(LogLevel::Warn, line));
@@ -247,8 +249,11 @@ impl Engine {
         let hint =
             if failure.full { "make room, or the disk writable; the daemon goes on by itself" } else { "see the daemon's log" };
         let error = Error::new(code, failure.detail.clone()).hint(hint);
-        self.troubles.set(now, Trouble::Store, code.as_str(), failure.detail.clone());
-        out.push(Effect::Log(LogLevel::Error, failure.detail.clone()));
+        let level = match self.troubles.set(now, Trouble::Store, code.as_str(), failure.detail.clone()) {
+            LogLevel::Debug => LogLevel::Debug,
+            _ => LogLevel::Error,
+        };
+        out.push(Effect::Log(level, failure.detail.clone()));
         match txn.step {
             Step::Enqueue { call, .. } => {
                 self.calls.refused(call);

@@ -58,12 +58,12 @@ fn name(reason: OfflineReason) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use aesync_protocol::status::Attention;
 
     use super::*;
 
-    fn status(word: StatusWord, reason: Option<OfflineReason>) -> Status {
+    pub(in crate::service) fn status(word: StatusWord, reason: Option<OfflineReason>) -> Status {
         let mut value = serde_json::json!({
             "status": word, "since": "2026-01-31T12:00:00.000Z", "hasSynced": false, "seq": 0, "paused": false,
             "server": {"url": "", "link": "signedOut", "reconnects": 0}, "auth": {"state": "none"},

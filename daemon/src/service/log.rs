@@ -41,7 +41,18 @@ impl Log {
     /// # Errors
     /// For a filter that means nothing, and when there is a log already.
     pub fn start(config: &LogConfig) -> Result<Self, LogError> {
-        let (log, subscriber) = build(config, io::stderr, io::stderr().is_terminal())?;
+        Self::start_into(config, io::stderr, io::stderr().is_terminal())
+    }
+
+    /// The same into any writer, with or without colours.
+    ///
+    /// # Errors
+    /// As [`Log::start`].
+    pub fn start_into<W>(config: &LogConfig, writer: W, colour: bool) -> Result<Self, LogError>
+    where
+        W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    {
+        let (log, subscriber) = build(config, writer, colour)?;
         subscriber.try_init()?;
         Ok(log)
     }
@@ -83,7 +94,7 @@ fn resolved(format: LogFormat) -> LogFormat {
 /// Whether stderr is the stream that systemd connected to the journal: `JOURNAL_STREAM` holds its device and inode. The variable alone is
 /// inherited by everything that a service starts.
 #[cfg(unix)]
-fn stderr_is_the_journal() -> bool {
+pub(super) fn stderr_is_the_journal() -> bool {
     use std::os::fd::AsFd as _;
     use std::os::unix::fs::MetadataExt as _;
     let Some(stream) = std::env::var_os("JOURNAL_STREAM") else { return false };
@@ -92,7 +103,7 @@ fn stderr_is_the_journal() -> bool {
 }
 
 #[cfg(not(unix))]
-fn stderr_is_the_journal() -> bool {
+pub(super) fn stderr_is_the_journal() -> bool {
     false
 }
 

@@ -39,6 +39,14 @@ pub fn stopping() {
     super::windows::report(super::windows::Phase::Stopping);
 }
 
+/// The start takes so much longer, counted from now: `TimeoutStartSec=` is forgotten. At most an hour.
+pub fn extend_timeout(by: Duration) {
+    #[cfg(unix)]
+    send(&[sd_notify::NotifyState::ExtendTimeoutUsec(u32::try_from(by.as_micros()).unwrap_or(u32::MAX))]);
+    #[cfg(not(unix))]
+    let _ = by;
+}
+
 /// The daemon is alive. Call it once per [`watchdog_interval`], and only when everything that must turn does.
 pub fn alive() {
     #[cfg(unix)]

@@ -229,7 +229,7 @@ async fn whoever_administers_it_signs_in_pauses_reloads_looks_around_and_stops_i
 
     assert_eq!(wire.ok("shutdown", json!({})).await, json!({}));
     assert_eq!(wire.line().await, None, "a stop closes the connections");
-    daemon.stopped().await;
+    daemon.stopped().await.expect("it was asked to");
     daemon.stop().await;
     assert!(!scene.socket().exists());
 }

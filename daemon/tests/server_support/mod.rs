@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "shared by test binaries that each use a part of it")]
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by them, its helpers included")]
 
+#[path = "../support/logs.rs"]
+pub(crate) mod logs;
 pub(crate) mod proxy;
 pub(crate) mod socket;
 
@@ -93,6 +95,7 @@ impl Drop for FakeServer {
 
 impl FakeServer {
     pub(crate) async fn start(script: impl Fn(&Seen) -> Vec<Step> + Send + Sync + 'static) -> Self {
+        logs::gather();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let seen = Arc::new(Mutex::new(Vec::new()));

@@ -44,6 +44,7 @@ pub(crate) fn open(options: SessionOptions) -> Running {
 }
 
 pub(crate) fn open_with_room(options: SessionOptions, room: usize) -> Running {
+    super::logs::gather();
     let (sender, events) = mpsc::channel(room);
     Running { session: Session::open(options, sender), events }
 }

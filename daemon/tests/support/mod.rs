@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by them, its helpers included")]
 
 pub mod apps;
+pub mod logs;
 pub mod process;
 pub mod truth;
 
@@ -32,6 +33,7 @@ pub struct Scene {
 impl Scene {
     /// A tenant with a token that the daemon finds in a file.
     pub fn new() -> Self {
+        logs::gather();
         let world = World::new();
         let server = DevServer::start(Options::new(Arc::clone(&world))).expect("the development server starts");
         let tenant = world.add_customer("ada@example.com", "correct horse");

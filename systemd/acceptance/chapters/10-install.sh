@@ -16,28 +16,40 @@ check "systemd has nothing to say about the units" silent in_box systemd-analyze
 for unit in aesyncd.service aesyncd@x.service; do
     check "the exposure of $unit is at most 1.2, inside" in_box systemd-analyze security --threshold=12 --no-pager "$unit"
 done
-check "every command has a man page" sh_in_box 'for command in status push pull login outbox-list; do test -s /usr/share/man/man1/aectl-$command.1.gz; done
-    test -s /usr/share/man/man8/aesyncd.8.gz && test -s /usr/share/man/man5/aesyncd.toml.5.gz && test -s /usr/share/man/man7/aesync-ipc.7.gz'
+# Each page that the program itself can write, and those of the daemon.
+pages_are_there() {
+    sh_in_box 'rm -rf /tmp/pages; mkdir /tmp/pages; aectl manual /tmp/pages
+        pages=$(ls /tmp/pages)
+        test "$(echo "$pages" | wc -l)" -ge 25
+        for page in $pages; do test -s "/usr/share/man/man1/$page.gz" || { echo "$page is missing"; exit 1; }; done
+        for page in man8/aesyncd.8 man5/aesyncd.toml.5 man7/aesync-ipc.7; do test -s "/usr/share/man/$page.gz"; done'
+}
+check "every command has a man page" pages_are_there
 check "bash takes the completions" sh_in_box 'bash -c "source /usr/share/bash-completion/completions/aectl && complete -p aectl"'
 
-# What a start takes until READY=1, in milliseconds: by the clock, and of a processor, which does not depend on what else the machine does.
-# The least of five.
-measure_start() {
+# What a start takes until READY=1 by the clock, in milliseconds, each with an empty state: systemd's making of the sandbox is in it. The
+# least of ten, since the machine may have other things to do.
+measure_starts() {
     local started ready took
-    clock=999999 processor=999999
-    for _ in 1 2 3 4 5; do
-        need in_box systemctl restart aesyncd.service
-        took=$(($(property aesyncd.service CPUUsageNSec) / 1000000))
-        started=$(property aesyncd.service ExecMainStartTimestampMonotonic)
-        ready=$(property aesyncd.service ActiveEnterTimestampMonotonic)
-        ((took >= processor)) || processor=$took
-        ((ready - started >= clock * 1000)) || clock=$(((ready - started) / 1000))
+    least=999999
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        need sh_in_box 'systemctl stop aesyncd.service; find /var/lib/aesyncd -mindepth 1 -maxdepth 1 ! -name instances -exec rm -rf {} +; systemctl start aesyncd.service; test -e /var/lib/aesyncd/lock'
+        started=$(number "$(property aesyncd.service ExecMainStartTimestampMonotonic)")
+        ready=$(number "$(property aesyncd.service ActiveEnterTimestampMonotonic)")
+        took=$(((ready - started) / 1000))
+        ((took >= least)) || least=$took
     done
 }
-measure_start
-check "with an empty store a start takes less than 100 ms of a processor: $processor ms, and $clock ms by the clock" test "$processor" -lt 100
+measure_starts
+check "with an empty store it takes less than 100 ms from the start to READY: $least ms" test "$least" -gt 0 -a "$least" -lt 100
 
-# From here on at the finest level, so that the last chapter searches everything that could ever be logged.
-need sh_in_box 'mkdir -p /run/systemd/system/aesyncd.service.d
-    printf "[Service]\nEnvironment=AESYNC_LOG__FILTER=trace\n" >/run/systemd/system/aesyncd.service.d/trace.conf
+# From here on at the finest level, so that the last chapter searches everything that could ever be logged: the daemon, its instances, and a
+# user's own, in files that a reboot and a purge leave alone.
+need sh_in_box 'for kind in system/aesyncd.service.d system/aesyncd@.service.d user/aesyncd.service.d; do
+        mkdir -p /etc/systemd/$kind
+        printf "[Service]\nEnvironment=AESYNC_LOG__FILTER=trace\nLogRateLimitIntervalSec=0\n" >/etc/systemd/$kind/trace.conf
+    done
+    mkdir -p /etc/systemd/journald.conf.d
+    printf "[Journal]\nRateLimitIntervalSec=0\nSystemMaxUse=2G\n" >/etc/systemd/journald.conf.d/all.conf
+    systemctl restart systemd-journald
     systemctl daemon-reload && systemctl restart aesyncd.service'

@@ -10,5 +10,6 @@ need in_box systemctl reload aesyncd
 check "a broken file is refused with a message of priority err" within 10 journal "the configuration was not reloaded" --priority=err
 check "and the daemon goes on with the old one" sh_in_box 'aectl wait synced --timeout 30s && systemctl is-active aesyncd'
 need sh_in_box 'printf "[log]\nfilter = \"info\"\n" >/etc/aesyncd/aesyncd.toml; systemctl reload aesyncd'
-check "each line in the journal has its priority, and none of them the prefix" sh_in_box \
-    'journalctl -u aesyncd -p info..info -o cat | grep -q "signed in" && ! journalctl -u aesyncd -o cat | grep -q "^<[0-9]>"'
+need journal_to /root/reload
+check "each line in the journal has its priority" journal "signed in" --priority=info..info
+check "and none of them the prefix" lacks /root/reload --basic-regexp '^<[0-9]>'

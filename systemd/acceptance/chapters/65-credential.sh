@@ -7,7 +7,8 @@ need in_box install -D -m 600 -o root -g root /root/token /etc/credstore/aesyncd
 need in_box systemctl restart aesyncd
 check "a token in the credential store signs in" in_box aectl wait synced --timeout 30s
 check "though only root can read it there" exits 1 "Permission denied" as aesync cat /etc/credstore/aesyncd.token
-check "the configuration names where systemd handed it over, and not the token" sh_in_box \
-    'journalctl -u aesyncd -o cat | grep -q "signed in" && ! journalctl -u aesyncd -o cat | grep -qF "$(cat /root/token)"'
+need journal_to /root/credential
+check "the journal has the sign-in" grep --quiet --text "signed in" "$BOX/root/root/credential"
+check "and not the token" lacks /root/credential --fixed-strings "$(signature "$BOX/root/root/token")"
 in_box rm /etc/credstore/aesyncd.token
 need sh_in_box "aectl login --email '$EMAIL' <$PASSWORD_FILE && aectl wait synced --timeout 30s"

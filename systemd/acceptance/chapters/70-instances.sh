@@ -22,3 +22,17 @@ need in_box systemctl stop aesyncd.service
 check "when one stops, the other's socket stays" in_box aectl --instance shop ping
 need in_box systemctl start aesyncd.service
 check "and the one comes back beside it" in_box aectl wait synced --timeout 30s
+
+for name in Shop default; do
+    unit=aesyncd@$name.service
+    in_box systemctl start "$unit" >/dev/null 2>&1 || true
+    check "the name $name is refused with 2" same "$(property "$unit" ExecMainStatus)" 2
+    check "and not tried again and again" same "$(property "$unit" ActiveState) $(property "$unit" NRestarts)" "failed 0"
+done
+says_error() {
+    says "$2" in_box journalctl --no-pager --output=cat --unit="$1" --priority=err
+}
+check "the journal says why: it would lead to the files of another" says_error aesyncd@Shop.service "can't be the name of an instance"
+check "and which unit is meant" says_error aesyncd@default.service "aesyncd.service"
+check "the daemon without a name still listens" in_box aectl ping
+in_box systemctl reset-failed aesyncd@Shop.service aesyncd@default.service

@@ -37,3 +37,17 @@ restarts() {
 check "a client that calls in a loop during eight restarts sees no error" under_load restarts
 check "the socket's file survives a stop" sh_in_box 'systemctl stop aesyncd.service 2>/dev/null; test -S /run/aesyncd/aesyncd.sock'
 need in_box aectl wait synced --timeout 30s
+
+# Who waits at the socket starts the service; a start that must fail must not go round and round until systemd gives the socket up.
+need sh_in_box 'cp /etc/aesyncd/aesyncd.toml /etc/aesyncd/kept; systemctl stop aesyncd.service
+    printf "[sync]\ninterval = \"5 parsecs\"\n" >/etc/aesyncd/aesyncd.toml'
+check "with a configuration that can't be used a client is told so" exits 1 "sync.interval" in_box aectl status
+many_clients() {
+    for _ in 1 2 3 4 5 6 7 8 9 10; do in_box aectl ping >/dev/null 2>&1 & done
+    wait
+    same "$(property aesyncd.socket ActiveState)" active
+}
+check "and the socket outlives many of them" many_clients
+check "the service has ended with 78" within 10 same_property aesyncd.service ExecMainStatus 78
+need sh_in_box 'mv /etc/aesyncd/kept /etc/aesyncd/aesyncd.toml'
+check "with the configuration corrected the next client starts it" in_box aectl wait synced --timeout 30s

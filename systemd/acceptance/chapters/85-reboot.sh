@@ -10,4 +10,5 @@ check "the queue is there" says "rebooted@example.com" in_box aectl outbox list 
 need in_box aectl resume
 check "and reaches the server, without a sign-in" within 30 server_has rebooted@example.com
 check "it is synced" in_box aectl wait synced --timeout 30s
-check "the stop was a clean one" not journal "did not stop cleanly" --boot
+need journal_to /root/boot --boot
+check "the stop was a clean one" lacks /root/boot --fixed-strings "the last stop was not a clean one"

@@ -17,6 +17,26 @@ const FILES: [(&str, &str); 8] = [
     ("~/.local/state/aesyncd", "The state of a user's own daemon."),
 ];
 
+const ENVIRONMENT: [(&str, &str); 8] = [
+    (
+        "AESYNC_SECTION__KEY",
+        "Overrides a key of the configuration, such as AESYNC_SERVER__URL for server.url; see aesyncd.toml(5).",
+    ),
+    ("AESYNC_SOCKET", "The socket, before ipc.socket of the configuration and after --socket. Clients look there as well."),
+    ("CREDENTIALS_DIRECTORY", "Set by systemd: a file aesyncd.token in it holds a token to sign in with."),
+    ("STATE_DIRECTORY", "Set by systemd: the state directory, where neither --state-dir nor state.dir names one."),
+    (
+        "XDG_CONFIG_HOME, XDG_STATE_HOME, XDG_RUNTIME_DIR",
+        "Where a user's own daemon has its configuration, its state and its socket.",
+    ),
+    (
+        "NOTIFY_SOCKET, WATCHDOG_USEC",
+        "Set by systemd: where it hears of the state, and how often it wants to hear that the daemon is alive.",
+    ),
+    ("LISTEN_FDS, LISTEN_PID", "Set by systemd: the socket that aesyncd.socket opened is taken over."),
+    ("JOURNAL_STREAM", "Set by systemd: with log.format = \"auto\" the log has the journal's form where stderr is the journal."),
+];
+
 const UNITS: [(&str, &str); 4] = [
     (
         "aesyncd.service",
@@ -55,6 +75,10 @@ pub(crate) fn page() -> std::io::Result<String> {
     heading(&mut roff, "UNITS");
     for (unit, about) in UNITS {
         entry(&mut roff, unit, about);
+    }
+    heading(&mut roff, "ENVIRONMENT");
+    for (variable, about) in ENVIRONMENT {
+        entry(&mut roff, variable, about);
     }
     heading(&mut roff, "FILES");
     for (file, about) in FILES {

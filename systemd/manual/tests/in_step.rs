@@ -24,6 +24,31 @@ fn the_page_of_the_daemon_has_every_option() {
     }
 }
 
+/// The variables that the sources of the daemon ask for.
+#[test]
+fn the_page_of_the_daemon_has_every_variable_that_it_reads() {
+    let text = page("aesyncd.8");
+    let sources = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../daemon/src");
+    let mut files = vec![sources];
+    let mut found = 0;
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(path.read_dir().expect("readable").map(|entry| entry.expect("an entry").path()));
+            continue;
+        }
+        let source = std::fs::read_to_string(&path).expect("readable");
+        for call in ["var_os(\"", "env::var(\"", ".directory(\"", "environment, \"", "variable(\""] {
+            for (at, _) in source.match_indices(call) {
+                let name = source.get(at + call.len()..).and_then(|rest| rest.split('"').next()).expect("a name");
+                let is_documented = ["AESYNC_TEST_", "HOME", "LOCALAPPDATA"].iter().any(|other| name.starts_with(other));
+                assert!(is_documented || text.contains(name), "{name} of {} in:\n{text}", path.display());
+                found += 1;
+            }
+        }
+    }
+    assert!(found >= 6, "{found}");
+}
+
 #[test]
 fn the_page_of_the_configuration_has_every_key_in_its_section_with_its_default() {
     let text = page("aesyncd.toml.5");

@@ -8,11 +8,13 @@ use uuid::Uuid;
 
 use super::answer::{error, message, ok};
 use super::intercept::Call;
+use crate::secrets;
 use crate::token::TokenSpec;
 use crate::world::{Staff, World, lock};
 
 /// A login without `email` finds the first customer: an `undefined` in the query is no condition.
 pub(super) async fn customer(Extension(call): Extension<Call>) -> Response {
+    note_password(&call);
     let accounts = lock(&call.world.accounts);
     let found = match call.body.get("email") {
         None | Some(Value::Null) => accounts.customers.first(),
@@ -33,6 +35,7 @@ pub(super) async fn customer(Extension(call): Extension<Call>) -> Response {
 
 /// Every failure is a 401.
 pub(super) async fn staff(Extension(call): Extension<Call>) -> Response {
+    note_password(&call);
     let text = |name| call.body.get(name).and_then(Value::as_str);
     let mut accounts = lock(&call.world.accounts);
     let found =
@@ -40,7 +43,7 @@ pub(super) async fn staff(Extension(call): Extension<Call>) -> Response {
     let Some((index, staff)) = found.and_then(|index| Some((index, accounts.staff.get(index)?.clone()))) else {
         return error(StatusCode::UNAUTHORIZED, "Invalid credentials");
     };
-    let refresh_token = Uuid::new_v4().simple().to_string();
+    let refresh_token = new_refresh_token();
     accounts.refresh_tokens.push((refresh_token.clone(), index));
     ok(&json!({ "success": true, "data": {
         "token": staff_token(&call.world, &staff),
@@ -62,9 +65,22 @@ pub(super) async fn refresh(Extension(call): Extension<Call>) -> Response {
     let Some(staff) = accounts.staff.get(owner).cloned() else {
         return error(StatusCode::UNAUTHORIZED, "Invalid refresh token");
     };
-    let refresh_token = Uuid::new_v4().simple().to_string();
+    let refresh_token = new_refresh_token();
     accounts.refresh_tokens.push((refresh_token.clone(), owner));
     ok(&json!({ "success": true, "data": { "token": staff_token(&call.world, &staff), "refreshToken": refresh_token } }))
+}
+
+/// A wrong one is as secret as the right one: it is right elsewhere, or nearly right.
+fn note_password(call: &Call) {
+    if let Some(password) = call.body.get("password").and_then(Value::as_str) {
+        secrets::note(password);
+    }
+}
+
+fn new_refresh_token() -> String {
+    let token = Uuid::new_v4().simple().to_string();
+    secrets::note(&token);
+    token
 }
 
 fn staff_token(world: &World, staff: &Staff) -> String {

@@ -25,6 +25,7 @@ pub(crate) use self::table::{Row, Table, sent_id};
 use crate::faults::Faults;
 use crate::gate::Gate;
 use crate::notification::Notification;
+use crate::secrets;
 use crate::stamp::Stamp;
 use crate::token::TokenSpec;
 
@@ -129,11 +130,13 @@ impl World {
 
     /// Adds a customer whose tenant id is known.
     pub fn add_customer_with_id(&self, id: &str, email: &str, password: &str) {
+        secrets::note(password);
         lock(&self.accounts).customers.push(Customer { id: id.into(), email: email.into(), password: password.into() });
     }
 
     /// Changes a customer's password; false if nobody has this email.
     pub fn set_password(&self, email: &str, password: &str) -> bool {
+        secrets::note(password);
         let mut accounts = lock(&self.accounts);
         let customer = accounts.customers.iter_mut().find(|customer| customer.email == email);
         customer.map(|customer| customer.password = password.into()).is_some()
@@ -141,6 +144,7 @@ impl World {
 
     /// Adds a staff user of a company; staff tokens reach the rows of the tenant with that id.
     pub fn add_staff(&self, email: &str, password: &str, company: &str) {
+        secrets::note(password);
         let id = Uuid::new_v4().to_string();
         let staff = Staff { id, email: email.into(), password: password.into(), company: company.into() };
         lock(&self.accounts).staff.push(staff);
@@ -153,7 +157,9 @@ impl World {
 
     /// Any token.
     pub fn mint(&self, spec: &TokenSpec) -> String {
-        spec.mint(self.now())
+        let token = spec.mint(self.now());
+        secrets::note(&token);
+        token
     }
 
     /// Edits rows as another device of the tenant; each edit notifies the sockets.
