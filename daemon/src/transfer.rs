@@ -18,7 +18,7 @@ use crate::engine::settings::Settings;
 use crate::engine::transact::{Step, Txn, run};
 use crate::engine::view::{ReadError, View};
 use crate::engine::write_set::{Write, WriteSet};
-use crate::store::{OpenError, Options, Store, StoreError};
+use crate::store::{OpenError, Options, Store, StoreError, advice};
 
 /// The version of the lines.
 const FORMAT: u32 = 1;
@@ -63,7 +63,7 @@ pub enum TransferError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The file.
-    #[error("{doing} {}: {source}", path.display())]
+    #[error("{doing} {}: {source}; {}", path.display(), advice(source))]
     File {
         /// What was being tried.
         doing: &'static str,

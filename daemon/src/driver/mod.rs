@@ -147,10 +147,12 @@ pub(crate) struct Handles {
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     /// The state could not be read.
-    #[error("reading the state to start from: {0}")]
+    #[error(
+        "reading the state to start from: {0}; start the daemon again, which checks the store; if this persists, check the disk"
+    )]
     Read(#[from] crate::engine::view::ReadError),
     /// The store's thread.
-    #[error("starting the store's thread: {0}")]
+    #[error("starting the store's thread: {0}; end other processes or raise their limit, and start the daemon again")]
     Thread(#[from] std::io::Error),
     /// The engine told no status.
     #[error("the engine told no status at its start; this is a defect, please report it")]

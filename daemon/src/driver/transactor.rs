@@ -17,6 +17,8 @@ use crate::store::{Mended, Reader, Store, StoreError};
 const GROUP: usize = 256;
 /// Writes at which a group is closed.
 const GROUP_WRITES: usize = 1_024;
+/// Bytes of keys and values at which a group is closed, for the sake of memory: large records come some hundred KB each.
+const GROUP_BYTES: usize = 4 * 1024 * 1024;
 /// Transactions that may wait. The driver stops taking calls long before.
 pub(super) const QUEUE: usize = 8_192;
 
@@ -197,7 +199,7 @@ fn commit(store: &mut Store, view: &Reader, transactions: impl Iterator<Item = (
                 }
             },
         }
-        if broken.is_some() || done.len() >= GROUP || store.staged() >= GROUP_WRITES {
+        if broken.is_some() || done.len() >= GROUP || store.staged() >= GROUP_WRITES || store.staged_bytes() >= GROUP_BYTES {
             break;
         }
     }
@@ -228,6 +230,7 @@ mod tests {
 
     use super::*;
     use crate::engine::durable::{EpochId, Row};
+    use crate::engine::transact::Step;
     use crate::engine::view::View as _;
     use crate::engine::write_set::{Write, WriteSet};
     use crate::store::Options;
@@ -254,5 +257,32 @@ mod tests {
         let groups: Vec<Report> = std::iter::from_fn(|| told.blocking_recv()).flatten().collect();
         let [Report::Mended(mended)] = &groups[..] else { panic!("{groups:?}") };
         assert_eq!((mended.values, &mended.types), (1, &BTreeSet::from(["user".to_owned()])));
+    }
+
+    #[test]
+    fn a_group_is_closed_before_it_takes_much_memory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let now = Timestamp::from_millis(0);
+        let options = Options { cache_bytes: 1 << 20, rewrite_floor: u64::MAX, overlap: Duration::ZERO, now };
+        let (mut store, _) = Store::open(dir.path(), options).expect("the store opens");
+        let view = store.view();
+        let settings = Arc::new(Settings::new("http://127.0.0.1", None, &["user"]));
+        let page = |number: u32| {
+            let row = json!({"id": number.to_string(), "body": "x".repeat(1 << 20)}).as_object().cloned().expect("an object");
+            let step = Step::Rows { entity_type: "user".to_owned(), rows: vec![row] };
+            (Box::new(Txn { epoch: EpochId(1), at: now, step }), Arc::clone(&settings))
+        };
+        let mut pages = (0..20).map(page);
+        let groups: Vec<usize> = std::iter::from_fn(|| {
+            Some(commit(&mut store, &view, pages.by_ref())).filter(|done| !done.is_empty()).map(|done| {
+                assert!(done.iter().all(|report| matches!(report, Report::Committed(_))), "{done:?}");
+                assert_eq!((store.staged(), store.staged_bytes()), (0, 0));
+                done.len()
+            })
+        })
+        .collect();
+        assert_eq!(groups.iter().sum::<usize>(), 20);
+        // A row and its change are some 2 MB.
+        assert!(groups.iter().all(|group| *group <= 3), "{groups:?}");
     }
 }

@@ -198,6 +198,8 @@ impl Database {
         writes: impl IntoIterator<Item = (&'w Place, Option<&'w [u8]>)>,
         mut each: impl FnMut(&Place, Option<&[u8]>, Option<usize>),
     ) -> Result<(), Fault> {
+        #[cfg(test)]
+        super::disk::gate::ask(&self.dir, super::disk::gate::Call::Exchange)?;
         fenced(|| {
             for (place, value) in writes {
                 let (tree, key) = place;

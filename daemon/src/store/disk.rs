@@ -93,6 +93,10 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 
 /// Bytes that are left for this process where `path` is; none where that can't be told, as on file systems that count nothing.
 pub(super) fn free(path: &Path) -> Option<u64> {
+    #[cfg(test)]
+    if gate::is_full(path) {
+        return Some(0);
+    }
     #[cfg(unix)]
     return nix::sys::statvfs::statvfs(path).ok().filter(|found| found.blocks() > 0).map(|found| {
         // Their types differ from system to system.
@@ -110,6 +114,8 @@ pub(super) fn open_to_sync(path: &Path) -> io::Result<File> {
 
 /// Makes a directory's entries durable.
 pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    gate::ask(dir, gate::Call::SyncDir)?;
     // Windows has no documented way to do that; NTFS writes its names to a journal of its own.
     #[cfg(not(windows))]
     File::open(dir)?.sync_all()?;

@@ -22,7 +22,7 @@ pub enum OpenError {
     #[error("the state directory {} is not a directory; move it away, or choose another state directory", .0.display())]
     NotADirectory(PathBuf),
     /// The state directory can't be written.
-    #[error("the state directory {} can't be written: {source}; it must belong to the user that runs aesyncd", dir.display())]
+    #[error("the state directory {} can't be written: {source}; {}", dir.display(), advice(source))]
     NotWritable {
         /// The state directory.
         dir: PathBuf,
@@ -48,7 +48,7 @@ pub enum OpenError {
         known: u32,
     },
     /// The disk failed in a way that another attempt may not meet.
-    #[error("{doing} {}: {source}", path.display())]
+    #[error("{doing} {}: {source}; {}", path.display(), advice(source))]
     Io {
         /// What was being tried.
         doing: &'static str,
@@ -67,6 +67,19 @@ pub enum OpenError {
         /// What sled said.
         detail: String,
     },
+}
+
+/// What to do about an error of the disk, for people.
+pub(crate) fn advice(error: &io::Error) -> &'static str {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => "free some space, and start it again",
+        Kind::ReadOnlyFilesystem => "mount the file system so that it can be written, and start it again",
+        Kind::PermissionDenied => "it must belong to the user that runs aesyncd",
+        Kind::NotFound => "check the path",
+        Kind::AlreadyExists => "choose another name",
+        _ => "check the disk, and start it again",
+    }
 }
 
 impl OpenError {
@@ -132,5 +145,30 @@ impl StoreError {
     /// Something that can't be if the store is whole.
     pub(super) fn damaged(doing: &'static str, source: impl Into<Source>) -> Self {
         Self::Damaged { doing, source: source.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_a_store_from_opening_is_told_with_what_to_do() {
+        let dir = Path::new("/d");
+        let cases = [
+            (io::ErrorKind::StorageFull, "free some space"),
+            (io::ErrorKind::QuotaExceeded, "free some space"),
+            (io::ErrorKind::ReadOnlyFilesystem, "mount the file system"),
+            (io::ErrorKind::PermissionDenied, "must belong to"),
+            (io::ErrorKind::TimedOut, "check the disk"),
+        ];
+        for (kind, step) in cases {
+            let not_writable = OpenError::NotWritable { dir: dir.to_path_buf(), source: kind.into() };
+            let failed = OpenError::io("reading", dir)(kind.into());
+            for message in [not_writable.to_string(), failed.to_string()] {
+                assert!(message.contains(step), "{message}");
+                assert_eq!(message.contains("must belong"), kind == io::ErrorKind::PermissionDenied, "{message}");
+            }
+        }
     }
 }

@@ -18,22 +18,26 @@
 //! The numbers are also the witness against sled: cut or damaged files make sled return to an earlier state without a word.
 
 mod frames;
+mod fresh;
+mod live;
+mod read;
 mod watch;
 
-use std::fs::File;
-use std::io::{self, BufReader, Read as _};
-use std::ops::Bound;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::database::{Database, Fault, Place, Tree, Writes};
-use super::disk::{self, Output, sync_dir};
+#[cfg(test)]
+use super::database::Tree;
+use super::database::{Database, Fault, Place, Writes};
+use super::disk::{Output, sync_dir};
 use super::keys;
 #[cfg(test)]
 use super::without::{Rule, is_out};
-use frames::{
-    CHECKPOINT, COMMIT, COMMIT_FRAME, Frames, MAGIC, frame_len, is_whole, parse_commit, parse_write, push_commit, push_write,
-};
+use frames::{CHECKPOINT, COMMIT, COMMIT_FRAME, frame_len, push_commit, push_write};
 
+pub(super) use fresh::Source;
+pub(super) use live::{Digest, Hasher, Part, digest, each_part};
+pub(super) use read::{Survey, replay, survey};
 pub(super) use watch::{Seen, check};
 
 /// A smaller file is never compacted. Tests compact all the time.
@@ -43,25 +47,6 @@ const CHECKPOINT_BYTES: u64 = 8 * 1024 * 1024;
 /// Zeros that are written at once, ahead of groups of up to [`SMALL`] bytes.
 const AHEAD: usize = if cfg!(test) { 8 * 1024 } else { 1024 * 1024 };
 const SMALL: usize = AHEAD / 8;
-/// A rewrite writes this much at a time, in bytes.
-const CHUNK: usize = 256 * 1024;
-
-/// What a journal file holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Survey {
-    /// The number of the last committed write set; 0 when there is none.
-    pub(super) number: u64,
-    /// Where the last commit ends; 0 when not even the file's beginning reads.
-    pub(super) end: u64,
-    /// The number of the last write set before the last checkpoint.
-    pub(super) checkpoint: u64,
-    /// Where the last checkpoint ends.
-    pub(super) checkpoint_end: u64,
-    /// The number of the last commit behind a place that does not read: the file was damaged, not torn by a power cut.
-    pub(super) beyond: Option<u64>,
-    /// The file's size.
-    pub(super) size: u64,
-}
 
 /// The open journal.
 #[derive(Debug)]
@@ -78,6 +63,8 @@ pub(super) struct Journal {
     floor: u64,
     /// A sync failed, so the file may lack what was synced before: only a new one is sure.
     suspect: bool,
+    /// The file took the place of another one, and a power cut may bring that one back.
+    unnamed: bool,
 }
 
 impl Journal {
@@ -90,50 +77,43 @@ impl Journal {
         }
         let committed = Survey { size: survey.end, beyond: None, ..survey };
         let mut live = 0_u64;
-        each_live(database, |place, value| {
+        fresh::each_stored(database, |place, value| {
             live = live.saturating_add(frame_len(&place.1, value.len()));
             Ok(())
         })?;
-        Ok(Self { path: path.to_path_buf(), file, committed, filled: 0, live, floor: COMPACT_FLOOR, suspect: false })
+        Ok(Self {
+            path: path.to_path_buf(),
+            file,
+            committed,
+            filled: 0,
+            live,
+            floor: COMPACT_FLOOR,
+            suspect: false,
+            unnamed: false,
+        })
     }
 
-    /// Writes a new journal of what the database holds, and puts it in the place of the one at `path`. The database must be durable:
-    /// the new journal begins with a checkpoint.
-    pub(super) fn rewrite(path: &Path, database: &Database, number: u64) -> Result<Self, Fault> {
-        let fresh = path.with_extension("new");
-        let rewritten = Self::write_fresh(&fresh, database, number).and_then(|(mut file, live)| {
-            file.rename(path)?;
-            if let Some(dir) = path.parent() {
-                sync_dir(dir)?;
-            }
-            let end = file.position();
-            let committed = Survey { number, end, checkpoint: number, checkpoint_end: end, beyond: None, size: end };
-            Ok(Self { path: path.to_path_buf(), file, committed, filled: 0, live, floor: COMPACT_FLOOR, suspect: false })
-        });
-        if rewritten.is_err() && fresh.exists() {
-            // On a full disk it stands in the way of what would help.
-            let _ = disk::remove(&fresh);
+    /// Writes a new journal of what `source` has, and puts it in the place of the one at `path`. The database must have everything up to
+    /// `number` durably: the new journal begins with a checkpoint.
+    ///
+    /// # Errors
+    /// The journal at `path` is what it was. When only the new one's name is not durable, that is no error but [`is_suspect`](Self::is_suspect).
+    pub(super) fn rewrite(path: &Path, source: Source<'_>, number: u64) -> Result<Self, Fault> {
+        let (mut file, live) = fresh::write(path, source, number)?;
+        file.rename(path)?;
+        let end = file.position();
+        let committed = Survey { number, end, checkpoint: number, checkpoint_end: end, beyond: None, size: end };
+        let unnamed = sync_parent(path).is_err();
+        Ok(Self { path: path.to_path_buf(), file, committed, filled: 0, live, floor: COMPACT_FLOOR, suspect: false, unnamed })
+    }
+
+    /// Makes the file's name durable, if it is not.
+    pub(super) fn make_name_durable(&mut self) -> io::Result<()> {
+        if self.unnamed {
+            sync_parent(&self.path)?;
+            self.unnamed = false;
         }
-        rewritten
-    }
-
-    fn write_fresh(path: &Path, database: &Database, number: u64) -> Result<(Output, u64), Fault> {
-        let mut file = Output::create(path)?;
-        let mut chunk = MAGIC.to_vec();
-        let mut live = 0_u64;
-        each_live(database, |place, value| {
-            live = live.saturating_add(frame_len(&place.1, value.len()));
-            push_write(&mut chunk, place, Some(value))?;
-            if chunk.len() >= CHUNK {
-                file.write(&chunk)?;
-                chunk.clear();
-            }
-            Ok(())
-        })?;
-        push_commit(&mut chunk, CHECKPOINT, number)?;
-        file.write(&chunk)?;
-        file.sync()?;
-        Ok((file, live))
+        Ok(())
     }
 
     /// Makes a group durable, with one fdatasync.
@@ -176,6 +156,9 @@ impl Journal {
     }
 
     fn append(&mut self, frames: &[u8]) -> io::Result<()> {
+        if self.is_suspect() {
+            return Err(io::Error::other("the journal is to be made durable first"));
+        }
         let end = self.committed.end;
         self.fill_ahead(frames.len());
         if let Err(error) = self.file.write(frames) {
@@ -243,8 +226,13 @@ impl Journal {
         self.live
     }
 
-    /// Whether only a rewritten journal is sure.
+    /// Whether nothing can be committed until [`make_name_durable`](Self::make_name_durable), and maybe a rewrite, were done.
     pub(super) const fn is_suspect(&self) -> bool {
+        self.suspect || self.unnamed
+    }
+
+    /// Whether only a rewritten journal is sure.
+    pub(super) const fn wants_rewrite(&self) -> bool {
         self.suspect
     }
 
@@ -258,94 +246,43 @@ impl Journal {
         self.committed.end > self.floor && self.committed.end / 2 > self.live
     }
 
-    /// Rewrites it, when it wants that, from a database that is durable; on failure the old one stays.
+    /// Rewrites it, when it wants that, beside a database that has everything durably.
+    ///
+    /// # Errors
+    /// The old one stays; after a failure that leaves the journal [suspect](Self::is_suspect), the new one is in its place.
     pub(super) fn compact(&mut self, database: &Database) -> Result<(), Fault> {
         if !self.wants_compaction() {
             return Ok(());
         }
         self.floor = self.committed.end.saturating_mul(2);
-        *self = Self::rewrite(&self.path, database, self.committed.number)?;
+        self.rewrite_here(database)
+    }
+
+    /// Rewrites it from what it holds itself. Where it does not read back, the database has all that is behind, and only whole values of
+    /// it are taken.
+    ///
+    /// # Errors
+    /// As [`compact`](Self::compact).
+    pub(super) fn rewrite_here(&mut self, database: &Database) -> Result<(), Fault> {
+        let number = self.committed.number;
+        let rewritten = match Self::rewrite(&self.path, Source::Journal(self.committed), number) {
+            Err(Fault::Damaged(reason)) => {
+                tracing::error!(
+                    reason,
+                    "the outbox journal is damaged; it is written anew from the store, whose values are checked"
+                );
+                Self::rewrite(&self.path, Source::Checked(database), number)
+            }
+            rewritten => rewritten,
+        };
+        *self = rewritten?;
+        if self.unnamed {
+            return Err(Fault::Io(io::Error::other("the new journal's name is not durable")));
+        }
         Ok(())
     }
 }
 
-/// Looks through a journal file; a missing one is empty. What is torn or damaged ends it.
-pub(super) fn survey(path: &Path) -> io::Result<Survey> {
-    let Some(mut frames) = Frames::open(path)? else { return Ok(Survey::default()) };
-    let begin = frames.at;
-    let mut survey = Survey { end: begin, checkpoint_end: begin, size: frames.size, ..Survey::default() };
-    while let Some(payload) = frames.next()? {
-        if let Some((kind, number)) = parse_commit(payload) {
-            survey = Survey { number, end: frames.at, ..survey };
-            if kind == CHECKPOINT {
-                survey = Survey { checkpoint: number, checkpoint_end: frames.at, ..survey };
-            }
-        }
-    }
-    if survey.size > survey.end {
-        survey.beyond = last_commit_behind(path, survey)?;
-    }
-    Ok(survey)
-}
-
-/// The number of the last commit that stands whole behind the end of what reads, of a group that is not in front of it.
-fn last_commit_behind(path: &Path, survey: Survey) -> io::Result<Option<u64>> {
-    let mut file = BufReader::with_capacity(CHUNK, File::open(path)?);
-    io::copy(&mut file.by_ref().take(survey.end), &mut io::sink())?;
-    let mut window = Vec::with_capacity(CHUNK.saturating_mul(2));
-    let mut found = None;
-    loop {
-        let read = file.by_ref().take(CHUNK as u64).read_to_end(&mut window)?;
-        for candidate in window.windows(COMMIT_FRAME) {
-            if let Some((header, payload)) = candidate.split_first_chunk::<8>()
-                && header.starts_with(&9_u32.to_le_bytes())
-                && is_whole(header, payload)
-                && let Some((_, number)) = parse_commit(payload)
-            {
-                found = found.max(Some(number).filter(|number| *number > survey.number));
-            }
-        }
-        if read == 0 {
-            return Ok(found);
-        }
-        let keep = window.len().saturating_sub(COMMIT_FRAME.saturating_sub(1));
-        window.drain(..keep);
-    }
-}
-
-/// Gives the writes between `from` and `survey.end`, in order.
-pub(super) fn replay(
-    path: &Path,
-    survey: Survey,
-    from: u64,
-    mut each: impl FnMut(Place, Option<&[u8]>) -> Result<(), Fault>,
-) -> Result<(), Fault> {
-    let Some(mut frames) = Frames::open(path)? else { return Ok(()) };
-    frames.skip_to(from)?;
-    while frames.at < survey.end
-        && let Some(payload) = frames.next()?
-    {
-        if parse_commit(payload).is_some() {
-            continue;
-        }
-        let (place, value) =
-            parse_write(payload).ok_or_else(|| Fault::Damaged("a frame of the journal is no write".to_owned()))?;
-        each(place, value)?;
-    }
-    Ok(())
-}
-
-/// The values that the journal keeps, as the database has them.
-fn each_live(database: &Database, mut each: impl FnMut(&Place, &[u8]) -> io::Result<()>) -> Result<(), Fault> {
-    let mut outcome = Ok(());
-    for tree in [Tree::Outbox, Tree::Meta] {
-        database.scan(tree, &[], Bound::Unbounded, |key, value| {
-            let place = (tree, key.to_vec());
-            if keys::is_journaled(&place) {
-                outcome = each(&place, value);
-            }
-            outcome.is_ok()
-        })?;
-    }
-    outcome.map_err(Fault::Io)
+fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), sync_dir)
 }

@@ -45,6 +45,11 @@ impl Found {
         let _ = self.wake.set(wake);
     }
 
+    /// Keeps places that could not be mended yet. The writer knows of them, so it is not called.
+    pub(super) fn put_back(&self, former: BTreeSet<Place>) {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).extend(former);
+    }
+
     pub(super) fn take(&self) -> BTreeSet<Place> {
         std::mem::take(&mut self.places.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -89,10 +94,12 @@ pub(super) fn mend(
                 Some(Some(bytes)) => value::decode(&ledger_key, bytes).map_err(|damage| Fault::Damaged(damage.to_string()))?,
                 _ => read(database, &ledger_key, "a ledger")?.unwrap_or_default(),
             };
-            // Whether it was a tombstone can't be told any more; most are not.
-            let count = ledger.records.entry(entity_type.to_owned()).or_default();
-            *count = count.saturating_sub(1);
-            put(&mut writes, &ledger_key, &ledger)?;
+            // A tombstone was not counted. What it says of that may be what is damaged, but that is one byte of many.
+            if value::says_live(&bytes) {
+                let count = ledger.records.entry(entity_type.to_owned()).or_default();
+                *count = count.saturating_sub(1);
+                put(&mut writes, &ledger_key, &ledger)?;
+            }
         } else {
             mended.rebuild.insert(epoch);
         }

@@ -8,7 +8,7 @@
 //! DIR/format           the version of the layout, refused when it is newer than this build (rule R46)
 //! DIR/clean            there exactly while the last stop was a clean one
 //! DIR/sled/, sled-<n>/ the trees: replica, outbox, feed, meta
-//! DIR/current          which of them, after a rewrite
+//! DIR/current          which of them, after a rewrite; the others go, or are moved aside where there is doubt
 //! DIR/journal          what was written last, the outbox once more, and the witness against sled
 //! DIR/damaged-<time>/  what was moved aside, for people to look at
 //! ```
@@ -17,6 +17,8 @@
 
 mod apart;
 mod check;
+mod choose;
+mod compare;
 mod database;
 mod disk;
 mod error;
@@ -42,6 +44,7 @@ mod value;
 mod verify;
 mod writer;
 
+pub(crate) use error::advice;
 pub use error::{OpenError, StoreError};
 pub use figures::Figures;
 pub use finding::{Finding, FindingCode};

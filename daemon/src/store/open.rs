@@ -7,18 +7,15 @@ use std::time::Duration;
 
 use aesync_protocol::Timestamp;
 
-use super::check::{self, Checked};
+use super::choose;
 use super::database::{Database, Fault};
 use super::disk::{self, sync_dir};
 use super::error::OpenError;
 use super::finding::{Finding, FindingCode};
 use super::format;
 use super::home;
-use super::journal::{self, Journal};
 use super::lock::DirLock;
-use super::restore;
-use super::verify;
-use super::writer::{Opened, Store};
+use super::writer::Store;
 
 /// How to open a store.
 #[derive(Clone, Copy, Debug)]
@@ -52,78 +49,13 @@ impl Store {
                 "the last stop was not a clean one; what was acknowledged is kept, and the store was checked",
             ));
         }
-        let opened = open_checked(dir, options, was_clean, &mut findings)?;
+        let opened = choose::open_checked(dir, options, was_clean, &mut findings)?;
         Ok((Self::new(dir, options, lock, opened), findings))
     }
 }
 
-/// Opens the database, brings it in line with the journal, and repairs small damage; great damage is moved aside.
-fn open_checked(dir: &Path, options: Options, was_clean: bool, findings: &mut Vec<Finding>) -> Result<Opened, OpenError> {
-    let path = home::current(dir);
-    home::remove_others(dir).map_err(OpenError::io("removing what a rewrite left in", dir))?;
-    let journal = dir.join("journal");
-    let survey = journal::survey(&journal).map_err(OpenError::io("reading", &journal))?;
-    let checked = open_database(dir, &path, options).and_then(|database| {
-        let number = check::number(&database)?;
-        if number < survey.checkpoint {
-            // It came back to an earlier state without a word.
-            let lacking = survey.checkpoint.saturating_sub(number);
-            return Err(Fault::Damaged(format!(
-                "it lacks the last {lacking} of {} changes that it had stored",
-                survey.checkpoint
-            )));
-        }
-        if number <= survey.number && !(was_clean && number == survey.number) {
-            restore::catch_up(&journal, survey, &database)?;
-        }
-        let mut mended = Vec::new();
-        let journal_is_whole = survey.end > 0 && number <= survey.number && survey.beyond.is_none();
-        // A file that was damaged since a clean stop makes sled return to an earlier value without a word.
-        if journal_is_whole {
-            verify::mend_outbox(&journal, survey, &database, &mut mended)?;
-        }
-        let mut checked = check::check(&database)?;
-        if let Checked::Sound(repairs) = &mut checked {
-            repairs.extend(mended);
-            verify::verify(&database, was_clean, options.overlap, repairs)?;
-        }
-        Ok((database, number, checked))
-    });
-    let reason = match checked {
-        Ok((_, _, Checked::NewerFormat { found })) => {
-            return Err(OpenError::NewerFormat { dir: dir.to_path_buf(), found, known: format::FORMAT });
-        }
-        Ok((database, number, Checked::Sound(repairs))) => {
-            findings.extend(repairs);
-            let (journal, finding) = restore::keep_journal(dir, options.now, survey, &database, number)
-                .map_err(not_opened("opening the outbox journal in", dir))?;
-            findings.extend(finding);
-            return Ok(Opened { database, journal });
-        }
-        Err(Fault::Damaged(reason)) => reason,
-        Err(fault) => return Err(not_opened("opening the store in", &path)(fault)),
-    };
-    let evidence = evidence_dir(dir, options.now);
-    fs::create_dir(&evidence)
-        .and_then(|()| fs::rename(&path, evidence.join("sled")))
-        .and_then(|()| sync_dir(&evidence))
-        .and_then(|()| sync_dir(dir))
-        .map_err(OpenError::io("moving the damaged store aside to", &evidence))?;
-    findings.push(Finding::new(
-        FindingCode::StoreDamaged,
-        format!("the store was damaged ({reason}); it was moved to {} and a fresh one was started", evidence.display()),
-    ));
-    let not_fresh = || not_opened("creating a fresh store in", &path);
-    let database = Database::open(&path, options.cache_bytes).map_err(not_fresh())?;
-    sync_dir(dir).map_err(OpenError::io("syncing", dir))?;
-    restore::restore(dir, options.now, survey, &database, findings).map_err(not_fresh())?;
-    check::check(&database).map_err(not_fresh())?;
-    let journal = Journal::rewrite(&journal, &database, survey.number).map_err(not_fresh())?;
-    Ok(Opened { database, journal })
-}
-
 /// For `map_err` on what is no damage, or was to be free of any.
-fn not_opened(doing: &'static str, path: &Path) -> impl FnOnce(Fault) -> OpenError {
+pub(super) fn not_opened(doing: &'static str, path: &Path) -> impl FnOnce(Fault) -> OpenError {
     let path = path.to_path_buf();
     move |fault| match fault {
         Fault::Io(source) => OpenError::Io { doing, path, source },
@@ -133,7 +65,7 @@ fn not_opened(doing: &'static str, path: &Path) -> impl FnOnce(Fault) -> OpenErr
 }
 
 /// Opens sled, once more without its unfinished snapshots when it does not open with them.
-fn open_database(dir: &Path, path: &Path, options: Options) -> Result<Database, Fault> {
+pub(super) fn open_database(dir: &Path, path: &Path, options: Options) -> Result<Database, Fault> {
     let opened = match Database::open(path, options.cache_bytes) {
         Err(Fault::Damaged(_)) if set_snapshots_aside(path, &evidence_dir(dir, options.now))? => {
             Database::open(path, options.cache_bytes)
@@ -202,7 +134,10 @@ fn take_clean_mark(dir: &Path) -> Result<bool, OpenError> {
     let mark = dir.join("clean");
     match disk::remove(&mark) {
         Ok(()) => sync_dir(dir).map(|()| true).map_err(OpenError::io("syncing", dir)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(!home::current(dir).exists()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let homes = home::find(dir).map_err(OpenError::io("listing", dir))?;
+            Ok(!homes.paths.iter().any(|path| path.exists()))
+        }
         Err(source) => Err(OpenError::NotWritable { dir: dir.to_path_buf(), source }),
     }
 }

@@ -12,7 +12,7 @@ use aesync_protocol::status::OutboxStatus;
 use super::check::{put, read};
 use super::database::{Database, Fault, Tree, Writes};
 use super::finding::{Finding, FindingCode};
-use super::journal::{self, Journal, Survey};
+use super::journal::{self, Journal, Source, Survey};
 use super::{keys, open, value};
 use crate::engine::durable::{Entry, EpochId, Ledger, Registry};
 
@@ -41,6 +41,7 @@ pub(super) fn keep_journal(
     survey: Survey,
     database: &Database,
     number: u64,
+    was_clean: bool,
 ) -> Result<(Journal, Option<Finding>), Fault> {
     let path = dir.join("journal");
     let lost = survey.beyond.filter(|beyond| *beyond > number);
@@ -55,7 +56,8 @@ pub(super) fn keep_journal(
                 "the changes from {} to {beyond} in it are lost, unless it was a power cut in the middle of writing them",
                 number.max(survey.number).saturating_add(1)
             ),
-            None => "nothing is lost".to_owned(),
+            None if was_clean => "nothing is lost".to_owned(),
+            None => format!("nothing up to change {number} is lost, and whether there were later ones can't be told"),
         };
         let message = format!(
             "the outbox journal read up to byte {} of {}{evidence}; it was written anew from the store, {loss}",
@@ -64,7 +66,9 @@ pub(super) fn keep_journal(
         finding = Some(Finding::new(FindingCode::JournalDamaged, message));
     }
     database.sync()?;
-    Ok((Journal::rewrite(&path, database, number.max(survey.number))?, finding))
+    let mut journal = Journal::rewrite(&path, Source::Database(database), number.max(survey.number))?;
+    journal.make_name_durable()?;
+    Ok((journal, finding))
 }
 
 /// Fills a fresh database with the outbox that the journal holds.

@@ -1,57 +1,50 @@
 //! sled's files only grow. When they are far larger than what they hold, it is copied into a fresh directory while everything goes on.
 
+mod copy;
+mod due;
+
 use std::collections::BTreeSet;
 use std::io;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use super::database::{Database, Fault, Place, Tree, Writes};
+use super::database::{Database, Fault, Place, Tree, Writes, catch_panic};
+use super::disk;
+use super::home;
+use super::keys;
 use super::sizes::tree_bytes;
+use copy::{Copied, Job};
+use due::Due;
 
-/// Values that are copied in one step.
-const STEP: usize = 500;
-/// Bytes that are copied in one step, but for the last value of it.
-const STEP_BYTES: usize = 512 * 1024;
-/// The copy's share of the cache, while both are open.
-const COPY_SHARE: u64 = 4;
-/// While writes go on, files may grow by so many times the size that is left alone before they are looked at again: a first sync would
-/// be slowed down by copies that are out of date when they are made.
-const BUSY_GROWTH: u64 = 32;
-/// At rest, once they have grown by one of so many parts.
-const REST_GROWTH: u64 = 16;
 /// Places that may change during a copy; with more of them it is given up, and tried again when the files have grown.
 const CHANGED: usize = 500_000;
-
-/// What a copy ends with.
-enum Copied {
-    /// It is not worth it: the files hold so many bytes of keys and values.
-    NotWorth(u64),
-    /// The copy, without what was written meanwhile.
-    Done(Box<Database>, PathBuf),
-}
+/// Of these so many are brought over at a time, more than a group that goes into the database writes: some 60 ms of work.
+const SLICE: usize = if cfg!(test) { 512 } else { 4_096 };
+/// While nobody waits, so many times that.
+const SLICES_AT_REST: usize = 16;
 
 /// Watches the size of sled's files.
 #[derive(Debug)]
 pub(super) struct Rewriter {
     under_way: Option<UnderWay>,
-    /// Smaller files are left as they are, in bytes.
-    floor: u64,
-    /// The next look is due when the files are larger than this, in bytes.
-    look_at: u64,
-    /// The size of the files at the last look, or after the last copy, in bytes.
-    looked: u64,
-    /// Bytes of keys and values, as they were found the last time.
-    live: Option<u64>,
+    due: Due,
 }
 
 struct UnderWay {
-    thread: Option<JoinHandle<Result<Copied, Fault>>>,
+    stage: Stage,
+    /// Where the copy is; it goes with this value, unless it was taken.
+    target: Option<PathBuf>,
     stop: Arc<AtomicBool>,
-    /// Places that were written since it began.
+    /// Places that were written since it began, and are not in the copy.
     changed: BTreeSet<Place>,
+}
+
+enum Stage {
+    Copying(JoinHandle<Result<Copied, Fault>>),
+    CatchingUp(Box<Database>),
+    Ended,
 }
 
 impl std::fmt::Debug for UnderWay {
@@ -64,23 +57,42 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         // It stops within a step, and lets go of both databases.
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::warn!("a rewrite of the store that was given up had panicked");
+        let copy = match std::mem::replace(&mut self.stage, Stage::Ended) {
+            Stage::Copying(thread) => match thread.join() {
+                Ok(Ok(Copied::Done(copy, _))) => Some(copy),
+                Ok(_) => None,
+                Err(_) => {
+                    tracing::warn!("a rewrite of the store that was given up had panicked");
+                    None
+                }
+            },
+            Stage::CatchingUp(copy) => Some(copy),
+            Stage::Ended => None,
+        };
+        if let Some(target) = self.target.take() {
+            remove(copy, &target);
         }
+    }
+}
+
+/// Closes and removes a copy. What is left of it would keep the disk full.
+fn remove(copy: Option<Box<Database>>, target: &Path) {
+    let closed = catch_panic(|| drop(copy));
+    let removed = home::discard(target);
+    if closed.is_err() || removed.is_err() {
+        tracing::warn!(?closed, ?removed, path = %target.display(), "removing a copy of the store; the next start removes it");
     }
 }
 
 impl Rewriter {
     /// Leaves files of less than `floor` bytes as they are.
-    pub(super) const fn new(floor: u64) -> Self {
-        Self { under_way: None, floor, look_at: 0, looked: 0, live: None }
+    pub(super) fn new(floor: u64) -> Self {
+        Self { under_way: None, due: Due::new(floor) }
     }
 
-    /// Bytes of keys and values, when they were last counted.
-    pub(super) const fn live(&self) -> Option<u64> {
-        self.live
+    /// Bytes of keys and values: as counted, and what was written since.
+    pub(super) fn live(&self) -> Option<u64> {
+        self.due.live()
     }
 
     /// Whether a copy is being made.
@@ -88,112 +100,131 @@ impl Rewriter {
         self.under_way.is_some()
     }
 
+    /// Keeps count of what the database holds: the lengths of a value that was written and of the one that stood there.
+    pub(super) fn account(&mut self, place: &Place, value: Option<usize>, previous: Option<usize>) {
+        self.due.account(place.1.len(), value, previous);
+    }
+
+    /// Whether a copy is made and waits to be brought up to date.
+    #[cfg(test)]
+    pub(super) fn is_made(&self) -> bool {
+        self.under_way.as_ref().is_some_and(|under_way| match &under_way.stage {
+            Stage::Copying(thread) => thread.is_finished(),
+            Stage::CatchingUp(_) | Stage::Ended => true,
+        })
+    }
+
     /// Notes what was written, for a copy that is being made.
     pub(super) fn written<'w>(&mut self, places: impl IntoIterator<Item = &'w Place>) {
         let Some(under_way) = &mut self.under_way else { return };
         under_way.changed.extend(places.into_iter().cloned());
         if under_way.changed.len() > CHANGED {
+            self.due.was_too_late();
             self.abandon();
         }
     }
 
-    /// Makes the next look due sooner: while nothing else goes on, counting costs nobody anything.
-    pub(super) fn rest(&mut self) {
-        self.look_at = self.look_at.min(self.looked.saturating_add(self.looked / REST_GROWTH));
-    }
-
-    fn look_later(&mut self, size: u64) {
-        self.looked = size;
-        self.look_at = size.saturating_add(self.floor.saturating_mul(BUSY_GROWTH));
-    }
-
-    /// Gives a copy up; what there is of it is removed by the next one, or at the next start.
+    /// Gives a copy up, and removes it.
     pub(super) fn abandon(&mut self) {
         self.under_way = None;
     }
 
-    /// Begins a copy into the directory that `next` gives, when the files in `path` have become large.
+    /// Begins a copy into the directory that `next` gives, when the files in `path` have become large. Without `at_rest` others wait for
+    /// the disk, so it must pay more.
     pub(super) fn look(
         &mut self,
         database: &Arc<Database>,
         path: &Path,
         next: impl FnOnce() -> io::Result<PathBuf>,
         cache_bytes: u64,
+        at_rest: bool,
     ) -> io::Result<()> {
-        if self.under_way.is_some() {
+        if self.under_way.is_some() || !self.due.wants_look(at_rest) {
             return Ok(());
         }
         let size = tree_bytes(path)?;
-        if size <= self.look_at.max(self.floor) {
+        if !self.due.look(size, disk::free(path), at_rest) {
             return Ok(());
         }
-        self.look_later(size);
-        let (target, stop, from) = (next()?, Arc::new(AtomicBool::new(false)), Arc::clone(database));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::Builder::new()
-            .name("aesync-rewrite".to_owned())
-            .spawn(move || copy(&from, size, target, cache_bytes, &stopped))?;
-        self.under_way = Some(UnderWay { thread: Some(thread), stop, changed: BTreeSet::new() });
+        let (target, stop) = (next()?, Arc::new(AtomicBool::new(false)));
+        let (from, stopped) = (Arc::clone(database), Arc::clone(&stop));
+        let job = Job { from, size, floor: self.due.floor(), target: target.clone(), cache_bytes, stop: stopped };
+        let thread = std::thread::Builder::new().name("aesync-rewrite".to_owned()).spawn(move || job.run())?;
+        self.due.count_began();
+        self.under_way = Some(UnderWay { stage: Stage::Copying(thread), target: Some(target), stop, changed: BTreeSet::new() });
         Ok(())
     }
 
-    /// A copy that is complete, brought up to date and made durable; to be switched to before anything else is written.
-    pub(super) fn finish(&mut self, database: &Database) -> Result<Option<(Database, PathBuf)>, Fault> {
-        let is_finished = |under_way: &mut UnderWay| under_way.thread.as_ref().is_none_or(JoinHandle::is_finished);
-        let Some(mut under_way) = self.under_way.take_if(is_finished) else { return Ok(None) };
-        let Some(thread) = under_way.thread.take() else { return Ok(None) };
-        let changed = std::mem::take(&mut under_way.changed);
-        let (copy, path) = match thread.join().map_err(|_| Fault::Damaged("the rewrite panicked".to_owned()))?? {
-            Copied::NotWorth(live) => {
-                self.live = Some(live);
+    /// Goes on with a copy, a step at a time: one that is complete, brought up to date and made durable, is to be switched to before
+    /// anything else is written.
+    pub(super) fn finish(&mut self, database: &Database, at_rest: bool) -> Result<Option<(Database, PathBuf)>, Fault> {
+        let Some(mut under_way) = self.under_way.take() else { return Ok(None) };
+        let copy = match std::mem::replace(&mut under_way.stage, Stage::Ended) {
+            Stage::Copying(thread) if !thread.is_finished() => {
+                under_way.stage = Stage::Copying(thread);
+                self.under_way = Some(under_way);
                 return Ok(None);
             }
-            Copied::Done(copy, path) => (*copy, path),
+            Stage::Copying(thread) => match thread.join().map_err(|_| Fault::Damaged("the rewrite panicked".to_owned()))?? {
+                Copied::NotWorth(live) => {
+                    self.due.counted(live);
+                    return Ok(None);
+                }
+                Copied::NoRoom { live, wanted } => {
+                    self.due.counted(live);
+                    self.due.lacks_room(wanted);
+                    tracing::warn!(
+                        live,
+                        wanted,
+                        "the store's files are far larger than what they hold, and the disk lacks the free bytes to rewrite them; \
+                             free some space, the daemon goes on by itself"
+                    );
+                    return Ok(None);
+                }
+                Copied::Done(copy, live) => {
+                    self.due.counted(live);
+                    copy
+                }
+            },
+            Stage::CatchingUp(copy) => copy,
+            Stage::Ended => return Ok(None),
         };
-        for (tree, key) in changed {
-            let value = database.get(tree, &key)?.map(|value| value.to_vec());
-            copy.write(&[((tree, key), value)].into())?;
+        // With an error the copy is dropped and its directory removed.
+        under_way.stage = Stage::CatchingUp(copy);
+        if !under_way.catch_up(database, if at_rest { SLICES_AT_REST } else { 1 })? {
+            self.under_way = Some(under_way);
+            return Ok(None);
         }
-        copy.sync()?;
-        self.look_later(tree_bytes(&path)?);
-        Ok(Some((copy, path)))
+        let Stage::CatchingUp(copy) = std::mem::replace(&mut under_way.stage, Stage::Ended) else { return Ok(None) };
+        let Some(path) = under_way.target.take() else { return Ok(None) };
+        self.due.copied(tree_bytes(&path).unwrap_or_default());
+        Ok(Some((*copy, path)))
     }
 }
 
-/// Counts what is there, and copies it when that is less than half of the files' `size`.
-fn copy(from: &Database, size: u64, target: PathBuf, cache_bytes: u64, stop: &AtomicBool) -> Result<Copied, Fault> {
-    const TREES: [Tree; 4] = [Tree::Replica, Tree::Outbox, Tree::Feed, Tree::Meta];
-    let mut live = 0_u64;
-    for tree in TREES {
-        from.scan(tree, &[], Bound::Unbounded, |key, value| {
-            live = live.saturating_add(key.len() as u64).saturating_add(value.len() as u64);
-            !stop.load(Ordering::Relaxed)
-        })?;
-    }
-    if size / 2 <= live || stop.load(Ordering::Relaxed) {
-        return Ok(Copied::NotWorth(live));
-    }
-    let copy = Database::open(&target, cache_bytes / COPY_SHARE)?;
-    for tree in TREES {
-        let mut last: Option<Vec<u8>> = None;
-        loop {
-            let mut step = Writes::new();
-            let mut bytes = 0_usize;
-            let after = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-            from.scan(tree, &[], after, |key, value| {
-                step.insert((tree, key.to_vec()), Some(value.to_vec()));
-                bytes = bytes.saturating_add(value.len());
-                step.len() < STEP && bytes < STEP_BYTES
-            })?;
-            let Some(((_, key), _)) = step.last_key_value() else { break };
-            last = Some(key.clone());
-            copy.write(&step)?;
-            if stop.load(Ordering::Relaxed) {
-                return Ok(Copied::NotWorth(live));
+impl UnderWay {
+    /// Brings over some of what changed; whether the copy is as the database then, durably.
+    fn catch_up(&mut self, database: &Database, slices: usize) -> Result<bool, Fault> {
+        let Stage::CatchingUp(copy) = &self.stage else { return Ok(false) };
+        // It comes last, and says that nothing is lacking: a copy without it is never taken for the store.
+        let number = (Tree::Meta, keys::NUMBER.to_vec());
+        self.changed.remove(&number);
+        for _ in 0..slices {
+            let mut slice = Writes::new();
+            while slice.len() < SLICE
+                && let Some(place) = self.changed.pop_first()
+            {
+                let value = database.get(place.0, &place.1)?.map(|value| value.to_vec());
+                slice.insert(place, value);
             }
+            copy.write(&slice)?;
         }
+        if !self.changed.is_empty() {
+            return Ok(false);
+        }
+        let value = database.get(number.0, &number.1)?.map(|value| value.to_vec());
+        copy.write(&[(number, value)].into())?;
+        copy.sync()?;
+        Ok(true)
     }
-    // Most of the waiting for the disk is done here, so that little is left for the switch.
-    copy.sync()?;
-    Ok(Copied::Done(Box::new(copy), target))
 }

@@ -8,7 +8,7 @@ use super::home;
 /// Sizes on disk, in bytes, as the file system lists them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
-    /// sled's files.
+    /// sled's files, those of a rewrite that is being made or removed included.
     pub sled: u64,
     /// The journal of the outbox.
     pub journal: u64,
@@ -19,10 +19,14 @@ pub struct Sizes {
 impl Sizes {
     /// Measures a state directory.
     pub(super) fn of(dir: &Path) -> io::Result<Self> {
-        let mut sizes = Self { sled: tree_bytes(&home::current(dir))?, journal: tree_bytes(&dir.join("journal"))?, damaged: 0 };
+        let mut sizes = Self { sled: 0, journal: tree_bytes(&dir.join("journal"))?, damaged: 0 };
         for file in dir.read_dir()? {
             let file = file?;
-            if file.file_name().to_string_lossy().starts_with("damaged-") {
+            let name = file.file_name();
+            let name = name.to_string_lossy();
+            if home::is_sled(&name) {
+                sizes.sled = sizes.sled.saturating_add(tree_bytes(&file.path())?);
+            } else if name.starts_with("damaged-") {
                 sizes.damaged = sizes.damaged.saturating_add(tree_bytes(&file.path())?);
             }
         }

@@ -98,9 +98,16 @@ pub(super) fn whole(key: &[u8], bytes: &[u8]) -> Result<(), Damage> {
     open(key, bytes).map(drop)
 }
 
+/// The flag of a base row's stamp that makes it a tombstone.
+const DELETED: u8 = 2;
+
+/// Whether a base row that is damaged says that it was no tombstone, as most are not.
+pub(super) fn says_live(bytes: &[u8]) -> bool {
+    bytes.get(HEADER.saturating_add(16)).is_none_or(|flags| flags & DELETED == 0)
+}
+
 /// Whether the base row that was stored under `key` is whole, and is no tombstone.
 pub(super) fn is_live_row(key: &[u8], bytes: &[u8]) -> Result<bool, Damage> {
-    const DELETED: u8 = 2;
     let flags = open(key, bytes)?.get(16).ok_or(Damage::Short(bytes.len()))?;
     Ok(flags & DELETED == 0)
 }

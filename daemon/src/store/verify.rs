@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::path::Path;
 use std::time::Duration;
 
 use aesync_protocol::Change;
@@ -12,66 +11,16 @@ use aesync_protocol::event::ChangeOp;
 use super::check::{self, put, read};
 use super::database::{Database, Fault, Tree, Writes};
 use super::finding::{Finding, FindingCode};
-use super::journal::{self, Survey};
-use super::{keys, restore, value};
+use super::{keys, value};
 use crate::engine::durable::{Cursor, EpochId, Ledger, Overlay, Registry};
 use crate::engine::fingerprint::fingerprint;
 
-/// The outbox is held against a journal of up to this many bytes, in memory. Of a larger one, what was written since the last checkpoint
-/// is written again, and sled is believed for the rest.
-const MEND_BYTES: u64 = 32 * 1024 * 1024;
 /// The newest changes that are held against the records.
 const TAIL: u64 = 1_000;
 /// Records are counted when there are at most this many: a second's work. More are left to the full listing that follows.
 const COUNT_ROWS: u64 = 200_000;
 /// The same after a clean stop, when only a file that was damaged since can have lost some.
 const COUNT_ROWS_AFTER_CLEAN_STOP: u64 = 20_000;
-
-/// Gives the outbox the values that the journal has for it. The database must be in line with the journal's tail.
-pub(super) fn mend_outbox(path: &Path, survey: Survey, database: &Database, findings: &mut Vec<Finding>) -> Result<(), Fault> {
-    if survey.end > MEND_BYTES {
-        return Ok(());
-    }
-    let mut live = Writes::new();
-    journal::replay(path, survey, 0, |place, value| {
-        if keys::is_journaled(&place) {
-            match value {
-                Some(value) => live.insert(place, Some(value.to_vec())),
-                None => live.remove(&place),
-            };
-        }
-        Ok(())
-    })?;
-    let mut mend = Writes::new();
-    database.scan(Tree::Outbox, &[], Bound::Unbounded, |key, bytes| {
-        let place = (Tree::Outbox, key.to_vec());
-        match live.get(&place) {
-            Some(value) if value.as_deref() == Some(bytes) => drop(live.remove(&place)),
-            Some(_) => {}
-            None => drop(mend.insert(place, None)),
-        }
-        true
-    })?;
-    let registry = database.get(Tree::Meta, keys::REGISTRY)?;
-    live.retain(|(tree, _), value| *tree != Tree::Meta || value.as_deref() != registry.as_deref());
-    mend.extend(live);
-    if mend.is_empty() {
-        return Ok(());
-    }
-    database.write(&mend)?;
-    let mut ledgers = Writes::new();
-    for epoch in epochs(database)? {
-        let ledger = read::<Ledger>(database, &keys::ledger(epoch), "a ledger")?.unwrap_or_default();
-        let (outbox, _) = restore::count(database, epoch)?;
-        put(&mut ledgers, &keys::ledger(epoch), &Ledger { outbox, ..ledger })?;
-    }
-    database.write(&ledgers)?;
-    findings.push(Finding::new(
-        FindingCode::OutboxRestored,
-        format!("the store differed from its journal in {} values of the outbox; the journal's were restored", mend.len()),
-    ));
-    Ok(())
-}
 
 /// Holds the number of records against what was counted: sled may come back with less than it had, without a word. After an unclean stop
 /// the newest changes are held against the records too, and every cursor steps back by `overlap`.
@@ -104,7 +53,7 @@ pub(super) fn verify(database: &Database, was_clean: bool, overlap: Duration, fi
     database.sync()
 }
 
-fn epochs(database: &Database) -> Result<Vec<EpochId>, Fault> {
+pub(super) fn epochs(database: &Database) -> Result<Vec<EpochId>, Fault> {
     let registry: Registry = read(database, keys::REGISTRY, "the registry")?.unwrap_or_default();
     Ok(registry.epochs.into_keys().collect())
 }

@@ -1,47 +1,35 @@
 //! The one writer.
 
+mod recover;
+mod upkeep;
+
 use std::fmt;
-use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::check;
-use super::database::{Database, Fault, Tree, catch_panic};
-use super::disk;
+use super::database::{Database, Fault, catch_panic};
 use super::error::StoreError;
 use super::figures::Figures;
 use super::format;
-use super::home;
 use super::journal::Journal;
 use super::keys;
 use super::layered::Layered;
 use super::lock::DirLock;
 use super::mend::{self, Mended};
 use super::open::Options;
-use super::over::Over;
 use super::reader::{Reader, Slot, Staged};
-use super::restore;
 use super::rewrite::Rewriter;
 use super::stage::{Trim, stage};
 use crate::engine::write_set::WriteSet;
-
-/// What must fit on the disk before the database is opened again after a failure, in bytes: two of sled's segments.
-const PROBE_BYTES: usize = 1024 * 1024;
-
-/// sled's files grow by so many times of what is written into them at most.
-const AMPLIFIED: u64 = 4;
-
-/// How long reads of a database that was replaced may take before it is removed.
-const REMOVE_DEADLINE: Duration = Duration::from_secs(30);
-/// How often that is looked at.
-const REMOVE_POLL: Duration = Duration::from_millis(20);
 
 /// What a store begins with.
 pub(super) struct Opened {
     pub(super) database: Database,
     pub(super) journal: Journal,
+    /// The directory of the database.
+    pub(super) home: PathBuf,
 }
 
 /// The store, as its one writer has it.
@@ -55,18 +43,22 @@ pub(super) struct Opened {
 /// anew where it has to (rule R45).
 pub struct Store {
     dir: PathBuf,
+    /// The directory that sled lives in.
+    home: PathBuf,
     cache_bytes: u64,
     slot: Arc<Slot>,
     journal: Journal,
     /// The group: what was applied since the last sync.
     staged: Staged,
+    /// Bytes of its keys and values; what is written twice counts twice.
+    staged_bytes: usize,
+    /// Why a group was dropped of which nobody has heard yet.
+    dropped: Option<StoreError>,
     /// The number of the last write set that was applied.
     number: u64,
     /// Changes that go with the next sync.
     trims: Vec<Trim>,
     rewriter: Rewriter,
-    /// The size of the files was not looked at since the start.
-    look_soon: bool,
     figures: Arc<Figures>,
     /// The database is to be opened again before it is written.
     failed: bool,
@@ -81,19 +73,21 @@ impl fmt::Debug for Store {
 
 impl Store {
     pub(super) fn new(dir: &Path, options: Options, lock: DirLock, opened: Opened) -> Self {
-        let Opened { database, journal } = opened;
+        let Opened { database, journal, home } = opened;
         let slot = Slot::new(database);
         slot.journal.reaches(journal.committed().end);
         Self {
             dir: dir.to_path_buf(),
+            home,
             cache_bytes: options.cache_bytes,
             slot,
             number: journal.committed().number,
             journal,
             staged: Staged::default(),
+            staged_bytes: 0,
+            dropped: None,
             trims: Vec::new(),
             rewriter: Rewriter::new(options.rewrite_floor),
-            look_soon: true,
             figures: Arc::default(),
             failed: false,
             _lock: lock,
@@ -128,7 +122,7 @@ impl Store {
     /// there until then.
     ///
     /// # Errors
-    /// When it can't be written yet.
+    /// When it can't be written yet, or a group was dropped of which [`apply`](Self::apply) and [`sync`](Self::sync) did not tell.
     pub fn ready(&mut self) -> Result<(), StoreError> {
         self.database().map(drop)
     }
@@ -145,6 +139,8 @@ impl Store {
         self.settle();
         let database = self.database()?;
         if !self.slot.over().is_empty() {
+            // A value that is on its way may take their place. They wait for the next call.
+            self.slot.damaged.put_back(places);
             return Ok(None);
         }
         let mended = mend::mend(places, &database, &self.dir.join("journal"), self.journal.committed());
@@ -181,6 +177,12 @@ impl Store {
         self.staged.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 
+    /// Bytes of the keys and values in the group, at least.
+    #[must_use]
+    pub const fn staged_bytes(&self) -> usize {
+        self.staged_bytes
+    }
+
     /// Makes the group durable and shows it: once this returns, a power cut takes nothing of it.
     ///
     /// # Errors
@@ -188,6 +190,7 @@ impl Store {
     pub fn sync(&mut self) -> Result<(), StoreError> {
         let database = self.database()?;
         let group = std::mem::take(&mut *self.staged.write().unwrap_or_else(PoisonError::into_inner));
+        self.staged_bytes = 0;
         if group.is_empty() {
             return Ok(());
         }
@@ -224,18 +227,26 @@ impl Store {
         }
         let merged = over.merged();
         let writes = merged.iter().map(|(place, value)| (*place, *value));
-        let written = database.exchange(writes, |place, value, previous| self.journal.account(place, value, previous));
+        let written = database.exchange(writes, |place, value, previous| {
+            self.journal.account(place, value, previous);
+            self.rewriter.account(place, value.map(<[u8]>::len), previous);
+        });
         let written = written.and_then(|()| {
             self.slot.uncover();
             self.rewriter.written(merged.keys().copied());
             self.tidy(&database)
         });
         drop(database);
-        self.rewrite();
+        if written.is_ok() {
+            self.rewrite(false);
+        }
         self.show_figures();
         if let Err(fault) = written {
+            let is_group = self.staged() > 0;
             let error = self.fail("bringing the store in line with its journal", fault);
             tracing::warn!(%error, "the store's database failed; what was acknowledged is in the journal");
+            // Whoever is in the group has not asked for this, and must hear of it all the same.
+            self.dropped = is_group.then_some(error);
         }
     }
 
@@ -243,9 +254,8 @@ impl Store {
     /// called when nothing was applied for a while; returns whether to call it again soon.
     pub fn rest(&mut self) -> bool {
         self.settle();
-        self.rewriter.rest();
-        self.look_soon = true;
-        self.rewrite();
+        self.rewrite(true);
+        self.show_figures();
         self.rewriter.is_under_way()
     }
 
@@ -273,11 +283,19 @@ impl Store {
         self.slot.get().expect("an open database")
     }
 
+    /// Whether a copy of the database is made and waits to be switched to.
+    #[cfg(test)]
+    pub(super) fn copy_is_made(&self) -> bool {
+        self.rewriter.is_made()
+    }
+
     fn take(&mut self, database: &Database, set: &WriteSet) -> Result<(), Fault> {
         let mut group = self.staged.write().unwrap_or_else(PoisonError::into_inner);
         let mut staged = stage(Layered::new(database, &self.slot.over(), Some(&group)), set)?;
         let number = self.number.saturating_add(1);
         check::put(&mut staged.writes, keys::NUMBER, &number)?;
+        let bytes: usize = staged.writes.iter().map(|((_, key), value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
+        self.staged_bytes = self.staged_bytes.saturating_add(bytes);
         group.extend(staged.writes);
         self.number = number;
         self.trims.extend(staged.trims);
@@ -287,135 +305,6 @@ impl Store {
     fn show_figures(&self) {
         let (journal, live) = (self.journal.committed().end, self.journal.live());
         self.figures.show(journal, live, self.rewriter.live(), self.rewriter.is_under_way());
-    }
-
-    /// What is due now and then, once a group is in the database: the rest of trims, checkpoints, compaction.
-    fn tidy(&mut self, database: &Database) -> Result<(), Fault> {
-        for trim in std::mem::take(&mut self.trims) {
-            // When this fails, what is left of the range goes at the next start.
-            finish(database, trim)?;
-        }
-        if self.journal.wants_checkpoint() {
-            self.checkpoint(database)?;
-            self.slot.journal.moves();
-            if let Err(fault) = self.journal.compact(database) {
-                tracing::warn!(error = %fault, "compacting the outbox journal failed; it goes on growing for now");
-            }
-            self.slot.journal.moved(self.journal.committed().end);
-        }
-        Ok(())
-    }
-
-    /// Switches to a rewritten database when there is one, and begins a rewrite when it is due.
-    pub(super) fn rewrite(&mut self) {
-        if self.failed {
-            return;
-        }
-        let Some(database) = self.slot.get() else { return };
-        let former = home::current(&self.dir);
-        let outcome = match self.rewriter.finish(&database) {
-            Ok(Some((copy, path))) => home::switch(&self.dir, &path).map_err(Fault::Io).map(|()| Some(copy)),
-            Ok(None) => Ok(None),
-            Err(fault) => Err(fault),
-        };
-        match outcome {
-            Ok(Some(copy)) => {
-                drop(database);
-                let old = self.slot.replace(Some(copy));
-                tracing::info!(former = %former.display(), "the store was rewritten");
-                remove_former(old, former);
-            }
-            Ok(None) => {
-                let committed = self.journal.committed();
-                // A look costs a few system calls, so not after every group.
-                if committed.checkpoint_end == committed.end || self.look_soon {
-                    self.look_soon = false;
-                    let looked = self.rewriter.look(&database, &former, || home::next(&self.dir), self.cache_bytes);
-                    if let Err(error) = looked {
-                        tracing::warn!(%error, "the store can't be rewritten now; it goes on growing");
-                    }
-                }
-            }
-            Err(fault) => tracing::warn!(error = %fault, "rewriting the store failed; it goes on as it is"),
-        }
-    }
-
-    /// Makes sled durable, and notes that it is.
-    fn checkpoint(&mut self, database: &Database) -> Result<(), Fault> {
-        let committed = self.journal.committed();
-        if committed.checkpoint_end == committed.end {
-            return Ok(());
-        }
-        if !self.slot.over().is_empty() {
-            return Err(Fault::Io(std::io::ErrorKind::StorageFull.into()));
-        }
-        database.sync()?;
-        Ok(self.journal.checkpoint()?)
-    }
-
-    /// The database, opened again when the last write failed.
-    fn database(&mut self) -> Result<Arc<Database>, StoreError> {
-        const DOING: &str = "opening the store again after a write that failed";
-        self.settle_when_due();
-        if self.failed {
-            self.recover().map_err(|fault| store_error(DOING, fault))?;
-        } else if self.slot.over().is_full() {
-            self.drop_group();
-            return Err(StoreError::io("bringing the store in line with its journal", std::io::ErrorKind::StorageFull.into()));
-        }
-        self.slot.get().ok_or_else(|| StoreError::damaged(DOING, "it is not open"))
-    }
-
-    /// Drops the group, and sets about what failed, now if the disk allows it.
-    fn fail(&mut self, doing: &'static str, fault: Fault) -> StoreError {
-        self.failed = true;
-        self.rewriter.abandon();
-        self.drop_group();
-        if let Err(fault) = self.recover() {
-            tracing::debug!(error = %fault, "the store stays closed to writes");
-        }
-        store_error(doing, fault)
-    }
-
-    fn drop_group(&mut self) {
-        self.trims.clear();
-        self.staged.write().unwrap_or_else(PoisonError::into_inner).clear();
-        self.number = self.journal.committed().number;
-    }
-
-    /// Whether the disk has room for what sled makes of this. After an error sled refuses reads as well, so it must not come to that.
-    fn has_room(&self, over: &Over) -> bool {
-        let wanted = (over.bytes() as u64).saturating_mul(AMPLIFIED).saturating_add(PROBE_BYTES as u64);
-        disk::free(&self.dir).is_none_or(|free| free >= wanted)
-    }
-
-    /// Opens the database again, since sled refuses everything after an error, and brings it in line with the journal.
-    fn recover(&mut self) -> Result<(), Fault> {
-        probe(&self.dir)?;
-        let former = self.slot.replace(None);
-        catch_panic(|| drop(former))?;
-        let database = Database::open(&home::current(&self.dir), self.cache_bytes)?;
-        let outcome = self.catch_up(&database);
-        if outcome.is_ok() {
-            self.slot.uncover();
-            self.failed = false;
-        }
-        self.slot.replace(Some(database));
-        outcome
-    }
-
-    fn catch_up(&mut self, database: &Database) -> Result<(), Fault> {
-        let path = self.dir.join("journal");
-        restore::catch_up(&path, self.journal.committed(), database)?;
-        if self.journal.is_suspect() {
-            database.sync()?;
-            self.slot.journal.moves();
-            let rewritten =
-                Journal::rewrite(&path, database, self.journal.committed().number).map(|journal| self.journal = journal);
-            self.slot.journal.moved(self.journal.committed().end);
-            rewritten?;
-        }
-        Ok(())
     }
 }
 
@@ -427,48 +316,6 @@ impl Drop for Store {
             tracing::warn!(error = %fault, "closing the store failed");
         }
     }
-}
-
-/// Closes a database that nobody writes any more, and removes it, on a thread of its own: the close may take seconds.
-fn remove_former(database: Option<Arc<Database>>, path: PathBuf) {
-    let remove = move || {
-        // Reads that are under way end first.
-        let deadline = Instant::now() + REMOVE_DEADLINE;
-        while database.as_ref().is_some_and(|database| Arc::strong_count(database) > 1) && Instant::now() < deadline {
-            std::thread::sleep(REMOVE_POLL);
-        }
-        let closed = catch_panic(|| drop(database));
-        let removed = fs::remove_dir_all(&path);
-        if closed.is_err() || removed.is_err() {
-            tracing::warn!(?closed, ?removed, path = %path.display(), "removing the former store; the next start removes it");
-        }
-    };
-    if let Err(error) = std::thread::Builder::new().name("aesync-remove".to_owned()).spawn(remove) {
-        tracing::warn!(%error, "the former store is removed at the next start");
-    }
-}
-
-/// Removes what is left of a range, in steps.
-fn finish(database: &Database, trim: Trim) -> Result<(), Fault> {
-    loop {
-        let step = trim.next_step(Layered::new(database, &Over::default(), None))?;
-        if step.is_empty() {
-            return Ok(());
-        }
-        let writes = step.into_iter().map(|key| ((Tree::Feed, key), None)).collect();
-        database.write(&writes)?;
-    }
-}
-
-/// Whether the disk takes anything again.
-fn probe(dir: &Path) -> Result<(), Fault> {
-    let path = dir.join("probe");
-    let outcome =
-        fs::File::create(&path).and_then(|mut file| file.write_all(&vec![0; PROBE_BYTES]).and_then(|()| file.sync_all()));
-    let removed = fs::remove_file(&path);
-    outcome?;
-    removed?;
-    Ok(())
 }
 
 fn store_error(doing: &'static str, fault: Fault) -> StoreError {

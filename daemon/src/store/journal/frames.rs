@@ -1,7 +1,7 @@
 //! The journal's frames: how a write and a commit are put into bytes, and read from a file again.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek as _, SeekFrom};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use super::super::database::{Place, Tree};
@@ -44,7 +44,9 @@ impl Frames {
     /// Goes on at a place where a frame begins.
     pub(super) fn skip_to(&mut self, at: u64) -> io::Result<()> {
         if at > self.at && self.at > 0 {
-            self.file.seek(SeekFrom::Start(at))?;
+            let ahead = i64::try_from(at.saturating_sub(self.at)).map_err(|_| io::ErrorKind::InvalidInput)?;
+            // Within what was read already it costs nothing.
+            self.file.seek_relative(ahead)?;
             self.at = at;
         }
         Ok(())

@@ -7,7 +7,7 @@ use super::child::{self, EPOCH, Role, appended};
 use super::dice::Dice;
 use super::{open, options, sample, trials};
 use crate::engine::view::View;
-use crate::store::{FindingCode, OpenError, Store};
+use crate::store::{FindingCode, OpenError, Options, Store};
 
 /// The write sets of the store that is damaged; it has some segments.
 const SETS: u64 = 120;
@@ -36,8 +36,12 @@ pub(super) fn copy(from: &Path, to: &Path) {
 
 /// sled's files.
 fn files(dir: &Path) -> Vec<PathBuf> {
+    files_in(&dir.join("sled"))
+}
+
+fn files_in(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> =
-        dir.join("sled").read_dir().unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file()).collect();
+        dir.read_dir().unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file()).collect();
     files.sort();
     files
 }
@@ -160,5 +164,74 @@ fn no_damage_to_a_file_of_sled_makes_the_store_die_or_hang() {
                 assert!(second.ends_with("written"), "{what}: {first}, then {second}");
             }
         }
+    }
+}
+
+/// The same store after a rewrite: its files are in `sled-1`, and `current` says so.
+fn rewritten(dir: &Path) {
+    filled(dir);
+    let (mut store, _) = Store::open(dir, Options { rewrite_floor: 1, ..options() }).unwrap();
+    while store.rest() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    store.close().unwrap();
+    while dir.join("sled").exists() || dir.join("sled.old").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    // What an interrupted rewrite leaves.
+    copy(&dir.join("sled-1"), &dir.join("sled-2"));
+    fs::write(dir.join("sled-2/db"), b"").unwrap();
+    assert!(dir.join("current").exists());
+}
+
+#[test]
+fn no_damage_to_the_file_that_names_the_store_takes_anything() {
+    let pristine = tempfile::tempdir().unwrap();
+    rewritten(pristine.path());
+    let mut dice = Dice(41);
+    for trial in 0..trials().min(60) {
+        let dir = tempfile::tempdir().unwrap();
+        copy(pristine.path(), dir.path());
+        let pointer = dir.path().join("current");
+        let what = match trial {
+            0 => {
+                fs::remove_file(&pointer).unwrap();
+                "removed".to_owned()
+            }
+            1..8 => {
+                let other = ["sled", "sled-2", "sled-3", "sled-", "sled-01", "", "\u{1F980}"][trial - 1];
+                fs::write(&pointer, other).unwrap();
+                format!("{other:?}")
+            }
+            _ => damage(&mut dice, &pointer, trial % 5),
+        };
+        let (store, findings) = open(dir.path());
+        let reader = store.reader();
+        let numbers: Vec<u64> = reader.entries(EPOCH, 0, 1_000).unwrap().iter().map(|entry| entry.number).collect();
+        assert_eq!(numbers, (SETS - 19..=SETS).collect::<Vec<_>>(), "{what}: {findings:?}");
+        assert_eq!(reader.rows(EPOCH, "user", "", 10_000).unwrap().len() as u64, 20 * SETS, "{what}: {findings:?}");
+        assert!(findings.iter().all(|finding| finding.code == FindingCode::StoreInconsistent), "{what}: {findings:?}");
+        store.close().unwrap();
+        assert_eq!(open(dir.path()).1, [], "{what}: it is named again");
+    }
+}
+
+#[test]
+fn no_damaged_file_of_a_store_that_was_rewritten_takes_an_outbox_entry() {
+    let pristine = tempfile::tempdir().unwrap();
+    rewritten(pristine.path());
+    fs::remove_dir_all(pristine.path().join("sled-2")).unwrap();
+    let mut dice = Dice(43);
+    for trial in 0..trials().div_ceil(4) {
+        let dir = tempfile::tempdir().unwrap();
+        copy(pristine.path(), dir.path());
+        let mut files = files_in(&dir.path().join("sled-1"));
+        files.push(dir.path().join("journal"));
+        files.retain(|path| path.metadata().unwrap().len() > 0);
+        let what = format!("trial {trial}: {}", damage(&mut dice, &files[trial % files.len()], trial % 3));
+        let (store, findings) = open(dir.path());
+        let numbers: Vec<u64> = store.reader().entries(EPOCH, 0, 1_000).unwrap().iter().map(|entry| entry.number).collect();
+        assert_eq!(numbers, (SETS - 19..=SETS).collect::<Vec<_>>(), "{what}: {findings:?}");
+        store.close().unwrap();
     }
 }

@@ -10,9 +10,11 @@ use std::thread;
 use aesync_protocol::response::{CheckedSlice, EntryState, Remedy, StorePart};
 
 use super::super::database::Tree;
+use super::super::disk::gate;
 use super::super::keys;
 use super::child::{EPOCH, appended};
 use super::{open, sample};
+use crate::engine::durable::Ledger;
 use crate::engine::view::View;
 use crate::engine::write_set::{Write, WriteSet};
 use crate::store::{Reader, Store};
@@ -128,6 +130,38 @@ fn what_the_check_finds_is_mended_and_the_writer_is_called_for_it_once() {
     store.spoil((Tree::Replica, keys::row(EPOCH, "user", "a")));
     assert_eq!(damaged(&check(&store.reader())).len(), 1);
     assert_eq!(calls.load(Ordering::SeqCst), 2, "it is called for what comes later, too");
+}
+
+#[test]
+fn a_damaged_tombstone_is_not_counted_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Ledger { records: [("user".to_owned(), 2)].into(), ..sample::ledger(1, 0) };
+    // Of these the row 3 is a tombstone.
+    let mut store = store_of(dir.path(), vec![row("a", 1, 0), row("b", 2, 0), row("c", 3, 0), Write::Ledger(EPOCH, ledger)]);
+    let records = |store: &Store| store.reader().ledger(EPOCH).unwrap().records["user"];
+    for (id, left) in [("c", 2), ("a", 1)] {
+        store.spoil((Tree::Replica, keys::row(EPOCH, "user", id)));
+        store.reader().row(EPOCH, "user", id).expect_err("damaged");
+        store.mend().unwrap().expect("something to mend");
+        assert_eq!(records(&store), left, "{id} is gone");
+        store.settle();
+    }
+}
+
+#[test]
+fn what_can_t_be_mended_yet_is_mended_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = store_of(dir.path(), vec![row("a", 1, 0)]);
+    store.spoil((Tree::Replica, keys::row(EPOCH, "user", "a")));
+    store.reader().row(EPOCH, "user", "a").expect_err("damaged");
+    store.apply(&set(vec![row("b", 2, 0)])).unwrap();
+    store.sync().unwrap();
+    // The group stays over the database while the disk has no room for what sled would write.
+    let full = gate::fill(dir.path());
+    assert_eq!(store.mend().unwrap(), None);
+    drop(full);
+    let mended = store.mend().unwrap().expect("it was not forgotten");
+    assert_eq!((mended.values, mended.types), (1, ["user".to_owned()].into()));
 }
 
 #[test]

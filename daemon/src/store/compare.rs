@@ -1,0 +1,107 @@
+//! The outbox in the database held against the journal, which is believed: of both a digest is made, and only where these differ is
+//! looked which values do.
+
+use std::ops::Bound;
+use std::path::Path;
+
+use super::check::{put, read};
+use super::database::{Database, Fault, Place, Tree, Writes};
+use super::finding::{Finding, FindingCode};
+use super::journal::{self, Digest, Hasher, Part, Survey};
+use super::verify::epochs;
+use super::{keys, restore};
+use crate::engine::durable::Ledger;
+
+/// Values that are written again in one step.
+const STEP: usize = 1_000;
+
+/// Gives the outbox the values that the journal has for it. The database must be in line with the journal's tail.
+pub(super) fn mend_outbox(path: &Path, survey: Survey, database: &Database, findings: &mut Vec<Finding>) -> Result<(), Fault> {
+    let hasher = Hasher::default();
+    if journal::digest(path, survey, &hasher)? == stored(database, &hasher)? {
+        return Ok(());
+    }
+    let mut mended = 0_usize;
+    journal::each_part(path, survey, &hasher, |part| {
+        mended = mended.saturating_add(remove_surplus(database, &hasher, part)?);
+        if !part.is_empty() {
+            mended = mended.saturating_add(put_back(path, survey, database, &hasher, part)?);
+        }
+        Ok(())
+    })?;
+    if mended == 0 {
+        return Ok(());
+    }
+    let mut ledgers = Writes::new();
+    for epoch in epochs(database)? {
+        let ledger = read::<Ledger>(database, &keys::ledger(epoch), "a ledger")?.unwrap_or_default();
+        let (outbox, _) = restore::count(database, epoch)?;
+        put(&mut ledgers, &keys::ledger(epoch), &Ledger { outbox, ..ledger })?;
+    }
+    database.write(&ledgers)?;
+    findings.push(Finding::new(
+        FindingCode::OutboxRestored,
+        format!("the store differed from its journal in {mended} values of the outbox; the journal's were restored"),
+    ));
+    Ok(())
+}
+
+/// The digest of what the database has of what the journal keeps.
+fn stored(database: &Database, hasher: &Hasher) -> Result<Digest, Fault> {
+    let mut digest = Digest::default();
+    database.scan(Tree::Outbox, &[], Bound::Unbounded, |key, bytes| {
+        digest.add(hasher, &(Tree::Outbox, key.to_vec()), hasher.content(bytes));
+        true
+    })?;
+    if let Some(registry) = database.get(Tree::Meta, keys::REGISTRY)? {
+        digest.add(hasher, &registry_place(), hasher.content(&registry));
+    }
+    Ok(digest)
+}
+
+/// Removes what the journal has not, and lets the part forget what is stored as the journal has it. Gives the values that went.
+fn remove_surplus(database: &Database, hasher: &Hasher, part: &mut Part<'_>) -> Result<usize, Fault> {
+    let registry = database.get(Tree::Meta, keys::REGISTRY)?.map(|bytes| hasher.content(&bytes));
+    if registry.is_some() && registry == part.content(&registry_place()) {
+        part.forget(&registry_place());
+    }
+    let (mut removed, mut last) = (0_usize, None::<Vec<u8>>);
+    loop {
+        let mut step = Writes::new();
+        let after = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut place = None;
+        database.scan(Tree::Outbox, &[], after, |key, bytes| {
+            let here = place.insert((Tree::Outbox, key.to_vec()));
+            match part.content(here) {
+                Some(content) if content == hasher.content(bytes) => part.forget(here),
+                None if part.covers(here) => drop(step.insert(here.clone(), None)),
+                _ => {}
+            }
+            step.len() < STEP
+        })?;
+        database.write(&step)?;
+        removed = removed.saturating_add(step.len());
+        if step.len() < STEP {
+            return Ok(removed);
+        }
+        last = place.map(|(_, key)| key);
+    }
+}
+
+/// Writes what the part still has, as the journal has it. Gives the number of values.
+fn put_back(path: &Path, survey: Survey, database: &Database, hasher: &Hasher, part: &mut Part<'_>) -> Result<usize, Fault> {
+    let (mut step, mut put) = (Writes::new(), 0_usize);
+    journal::replay(path, survey, 0, |place, value| {
+        let Some(value) = value.filter(|value| part.content(&place) == Some(hasher.content(value))) else { return Ok(()) };
+        part.forget(&place);
+        put = put.saturating_add(1);
+        step.insert(place, Some(value.to_vec()));
+        if step.len() >= STEP { database.write(&std::mem::take(&mut step)) } else { Ok(()) }
+    })?;
+    database.write(&step)?;
+    Ok(put)
+}
+
+fn registry_place() -> Place {
+    (Tree::Meta, keys::REGISTRY.to_vec())
+}
