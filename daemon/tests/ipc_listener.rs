@@ -144,6 +144,25 @@ async fn a_full_house_answers_busy_to_the_first_request_and_closes() {
 }
 
 #[tokio::test]
+async fn a_crowd_at_the_door_of_a_full_house_is_told_so_at_once() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let house = House::build(Plan { limits, ..Plan::default() }).await;
+    let mut first = house.connect().await;
+    first.call("ping", json!({})).await;
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        crowd.push(house.connect().await);
+    }
+    // None of them asks anything, so that nobody's turn ends while they come.
+    for client in &mut crowd {
+        let told = client.json().await;
+        assert_eq!((&told["id"], code(&told["error"])), (&json!(null), "busy"));
+        client.expect_end().await;
+    }
+    first.call("ping", json!({})).await;
+}
+
+#[tokio::test]
 async fn a_stop_writes_pending_answers_closes_idle_connections_and_removes_the_socket() {
     let mut house = House::open().await;
     let (mut busy, mut idle, mut subscribed) = (house.connect().await, house.connect().await, house.connect().await);

@@ -434,3 +434,23 @@ async fn a_subscriber_that_the_durable_feed_does_not_bring_further_is_closed_to_
     house.daemon.fanout.publish_changes(&encoded(&changes(5..=6)));
     client.expect_end().await;
 }
+
+#[tokio::test]
+async fn a_subscriber_that_catches_up_with_large_records_has_each_of_them_read_about_once() {
+    const LAST: u64 = 600;
+    let house = House::open().await;
+    let large = |seq| {
+        let mut change = change(seq, "a", "x");
+        change.record.as_mut().unwrap().insert("text".to_owned(), "x".repeat(20_000).into());
+        change
+    };
+    // Not published: whoever catches up has nothing but the durable feed.
+    house.daemon.feed.lock().unwrap().extend((1..=LAST).map(large));
+    house.daemon.set_status(|status| status.feed.last_seq = LAST);
+    house.daemon.fanout.publish_changes(&encoded(&[change(LAST, "a", "x")]));
+    let mut client = house.connect().await;
+    client.call("subscribe", json!({"channels": ["change"], "since": 0})).await;
+    assert_eq!(seqs(&events(&mut client, 600).await), (1..=LAST).collect::<Vec<_>>());
+    let read = *house.daemon.changes_read.lock().unwrap();
+    assert!(read < 3 * LAST, "{read} changes were read to deliver {LAST}");
+}

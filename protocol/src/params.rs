@@ -9,7 +9,8 @@ use serde_json::value::RawValue;
 
 use crate::error::{Error, rpc};
 
-/// More unknown fields than this are not looked for.
+/// More fields than this are not asked after, and so many of them not named.
+const MOST_LOOKED_AT: usize = 64;
 const MOST_NAMED: usize = 16;
 /// Longer names are cut, in characters.
 const NAME: usize = 64;
@@ -38,21 +39,13 @@ fn invalid(what: &str) -> Error {
 
 /// What is wrong with `text`; `complaint` gives the first thing that is wrong with another text for the same params.
 fn explain(text: &str, error: &serde_json::Error, complaint: &dyn Fn(&str) -> Option<String>) -> String {
-    let Ok(mut fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else {
+    let Ok(fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(text) else {
         return in_json_words(&error.to_string());
     };
-    let mut unknown: Vec<String> = Vec::new();
-    let mut known = String::new();
-    while unknown.len() < MOST_NAMED {
-        let Some(said) = serde_json::to_string(&fields).ok().and_then(|text| complaint(&text)) else { break };
-        let Some((name, rest)) = unknown_field(&said).filter(|(name, _)| fields.remove(*name).is_some()) else { break };
-        unknown.push(name.to_owned());
-        known = without_place(rest).to_owned();
-    }
-    if !unknown.is_empty() {
-        let names: Vec<String> = unknown.iter().map(|name| format!("`{}`", shortened(name))).collect();
-        let fields = if unknown.len() == 1 { "field" } else { "fields" };
-        return format!("unknown {fields} {}{known}", names.join(", "));
+    // Names before types: which of the two serde meets first depends on the order of the fields.
+    let alone = |name: &String| serde_json::to_string(&BTreeMap::from([(name, ())])).ok().and_then(|text| complaint(&text));
+    if let Some(said) = unknown_among(fields.keys(), &alone) {
+        return said;
     }
     let said = in_json_words(&error.to_string());
     // What the object as a whole lacks is found at its end.
@@ -63,9 +56,21 @@ fn explain(text: &str, error: &serde_json::Error, complaint: &dyn Fn(&str) -> Op
     }
 }
 
-/// ``unknown field `x`, expected ...`` as `x` and the rest.
-fn unknown_field(said: &str) -> Option<(&str, &str)> {
-    said.strip_prefix("unknown field `")?.split_once('`')
+/// The names that are no fields, as serde says it of one; `complaint` gives what is wrong with an object that has this field alone.
+fn unknown_among<'a>(names: impl Iterator<Item = &'a String>, complaint: &dyn Fn(&String) -> Option<String>) -> Option<String> {
+    let mut known = String::new();
+    let is_unknown = |name: &&String| {
+        let Some(said) = complaint(name) else { return false };
+        let Some(rest) = said.strip_prefix("unknown field `").and_then(|said| said.strip_prefix(name.as_str())) else {
+            return false;
+        };
+        known = without_place(rest.strip_prefix('`').unwrap_or(rest)).to_owned();
+        true
+    };
+    let unknown: Vec<String> =
+        names.take(MOST_LOOKED_AT).filter(is_unknown).take(MOST_NAMED).map(|name| format!("`{}`", shortened(name))).collect();
+    let fields = if unknown.len() == 1 { "field" } else { "fields" };
+    (!unknown.is_empty()).then(|| format!("unknown {fields} {}{known}", unknown.join(", ")))
 }
 
 /// Columns, counted from 1, of a value that stands in `text`, with one on either side: which one an error names depends on its kind.
@@ -113,7 +118,14 @@ pub(crate) fn in_json_words(said: &str) -> String {
 /// For a field that is an object of its own: without it an array of its fields in their order would pass.
 pub(crate) fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
     let fields = serde_json::Map::deserialize(deserializer)?;
-    T::deserialize(Value::Object(fields)).map_err(serde::de::Error::custom)
+    let names: Vec<String> = fields.keys().cloned().collect();
+    T::deserialize(Value::Object(fields)).map_err(|error| {
+        let alone = |name: &String| {
+            let field = serde_json::Map::from_iter([(name.clone(), Value::Null)]);
+            T::deserialize(Value::Object(field)).err().map(|error| error.to_string())
+        };
+        serde::de::Error::custom(unknown_among(names.iter(), &alone).unwrap_or_else(|| error.to_string()))
+    })
 }
 
 fn shortened(name: &str) -> String {
@@ -152,6 +164,13 @@ mod tests {
         for (params, said) in [
             (r#"{"foo":1,"bar":2}"#, "unknown fields `bar`, `foo`, expected one of `entityTypes`, `timeoutMs`, `inner`"),
             (r#"{"timeoutMs":"x","foo":1}"#, "unknown field `foo`, expected one of `entityTypes`, `timeoutMs`, `inner`"),
+            (r#"{"entityTypes":5,"zoo":1}"#, "unknown field `zoo`, expected one of `entityTypes`, `timeoutMs`, `inner`"),
+            (r#"{"inner":{},"zoo":1}"#, "unknown field `zoo`, expected one of `entityTypes`, `timeoutMs`, `inner`"),
+            (
+                r#"{"zoo":"\u00e4","entityTypes":5,"a`b":1}"#,
+                "unknown fields `a`b`, `zoo`, expected one of `entityTypes`, `timeoutMs`, `inner`",
+            ),
+            (r#"{"inner":{"name":5,"zoo":1}}"#, "unknown field `zoo`, expected `name`"),
             (r#"{"timeoutMs":"x"}"#, "`timeoutMs`: found string \"x\", expected a whole number from 0 on"),
             (r#"{"timeoutMs":-1}"#, "`timeoutMs`: found number `-1`, expected a whole number from 0 on"),
             (r#"{"entityTypes":{"a":1}}"#, "`entityTypes`: found object, expected an array"),

@@ -38,7 +38,7 @@ use crate::store::{Figures, Finding, FindingCode, Mended, Reader, Store};
 use clock::Clock;
 use credentials::{Keyring, Token};
 use sign_in::{LoginOutcome, Pending};
-use source::{Reads, Served};
+use source::{READ_BYTES, Reads, Served};
 use transactor::{Report, Transactor};
 
 pub(crate) use saved::Saved;
@@ -183,7 +183,7 @@ impl Driver {
         let served = Arc::new(RwLock::new(Served { epoch, settings: Arc::clone(engine.settings()) }));
         let served_status = statuses.clone();
         let source = Reads {
-            reader,
+            reader: reader.in_pages_of(READ_BYTES),
             figures: store.figures(),
             status: served_status,
             served: Arc::clone(&served),

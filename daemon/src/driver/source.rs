@@ -14,6 +14,9 @@ use crate::engine::settings::Settings;
 use crate::ipc::{Fanout, Source};
 use crate::store::{Figures, Reader};
 
+/// How many bytes of the store are read at a time for an answer: what one read more than an answer holds costs.
+pub(super) const READ_BYTES: usize = 256 * 1024;
+
 /// What is served: whose state, by which settings.
 #[derive(Clone, Debug)]
 pub(super) struct Served {
@@ -55,8 +58,8 @@ impl Source for Reads {
         self.query(|query| query.records(entity_type, after, limit))
     }
 
-    fn changes(&self, since: u64, limit: usize) -> Result<ChangePage, Error> {
-        self.query(|query| query.changes(since, limit))
+    fn changes(&self, since: u64, limit: usize, bytes: u64) -> Result<ChangePage, Error> {
+        self.query(|query| query.changes(since, limit, bytes))
     }
 
     fn entries(&self, filter: &OutboxList, limit: usize) -> Result<EntryPage, Error> {

@@ -20,7 +20,8 @@ pub type Read<T> = Result<T, ReadError>;
 
 /// The durable state as it is at one moment. The store implements it on sled, the model test on maps.
 ///
-/// Whoever writes, reads what was written before: the transactor is the only writer and calls these between its own commits.
+/// Whoever writes, reads what was written before: the transactor is the only writer and calls these between its own commits. Its pages end
+/// at their limits only; those that [`Query`](super::query::Query) reads may end before, by their bytes, and only an empty one is the last.
 pub trait View {
     /// What holds for the whole store; the default when it is fresh.
     fn registry(&self) -> Read<Registry>;

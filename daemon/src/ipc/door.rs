@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use aesync_protocol::Error;
+use aesync_protocol::codec::Id;
 use aesync_protocol::error::ErrorCode;
 use aesync_protocol::response::Role;
 use tokio::sync::{Semaphore, watch};
@@ -13,11 +14,12 @@ use tokio::time::{Instant, timeout};
 
 use super::access::Rules;
 use super::dispatch::Server;
+use super::later::error_line;
 use super::platform::{self, Connection, Peer};
 use super::refusal::refuse;
 use super::session::Session;
 
-/// Peers that are told at a time why they can't come in. Those beyond are closed without a word.
+/// Peers whose first request is awaited at a time, to be answered with why they can't come in. Those beyond are told at once.
 const REFUSALS: usize = 32;
 
 /// How long the system's user database may take.
@@ -138,6 +140,8 @@ impl Door {
                 refuse(stream, error).await;
                 drop(turn);
             });
+        } else {
+            platform::say_and_close(stream, &error_line(Some(&Id::NULL), &error));
         }
     }
 

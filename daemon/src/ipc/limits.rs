@@ -7,7 +7,7 @@ use aesync_protocol::codec::MAX_MESSAGE;
 /// Bounds that protect the daemon from its clients, and clients from each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at a time (`ipc.max_connections`).
+    /// Connections at a time (`ipc.max_connections`); fewer where the process may not open as many files.
     pub connections: usize,
     /// Connections of one user at a time, unless they are the daemon's own user or root.
     pub connections_per_user: usize,

@@ -131,7 +131,8 @@ pub struct Listener {
     limits: Limits,
 }
 
-/// Binds the socket, in place of one that a killed daemon left behind.
+/// Binds the socket, in place of one that a killed daemon left behind. The process may open as many files as it may be allowed to from
+/// then on, and no more connections are taken than that leaves room for.
 ///
 /// # Errors
 /// See [`BindError`].
@@ -144,7 +145,8 @@ pub async fn bind(options: BindOptions) -> Result<Listener, BindError> {
     #[cfg(windows)]
     let socket = Socket::bind(&options.path, options.audience).await?;
     let (access, lists) = Access::new(options.access);
-    Ok(Listener { socket, access, lists, limits: options.limits })
+    let connections = platform::room_for(options.limits.connections);
+    Ok(Listener { socket, access, lists, limits: Limits { connections, ..options.limits } })
 }
 
 impl Listener {

@@ -29,8 +29,13 @@ const MAX_WAIT_MS: u64 = 24 * 60 * 60 * 1000;
 const MAX_PAGE: u32 = 1000;
 const USUAL_PAGE: u32 = 100;
 
-/// Changes on a page for a subscriber that catches up.
+/// Bytes of changes on a page, one change at least.
+const PAGE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Changes on a page for a subscriber that catches up, and their bytes: about as much as a socket takes at once, since what it does not
+/// take is read again.
 const REPLAY_PAGE: usize = 256;
+const REPLAY_BYTES: u64 = 256 * 1024;
 
 /// Reads on a thread that may block, when it is this read's turn.
 async fn blocking<T: Send + 'static>(
@@ -107,7 +112,7 @@ fn invalid(message: String) -> Error {
 /// A page of changes for a subscriber that catches up.
 pub(super) async fn replay(server: Arc<Server>, since: u64, filter: Filter) -> Result<Page, Error> {
     blocking(&server, move |source| {
-        let page = source.changes(since, REPLAY_PAGE)?;
+        let page = source.changes(since, REPLAY_PAGE, REPLAY_BYTES)?;
         Page::render(&page, &filter).map_err(|error| defect("a change could not be written as JSON", &error))
     })
     .await
@@ -134,7 +139,7 @@ pub(super) fn changes(
             let (published, seq) = server.fanout.position();
             let published = Position { log: published, seq };
             check(Bounds::of(&feed, &published), since, log.as_deref())?;
-            let mut page = blocking(&server, move |source| source.changes(since, limit)).await?;
+            let mut page = blocking(&server, move |source| source.changes(since, limit, PAGE_BYTES)).await?;
             // Whatever is found must belong to the feed that was checked, also when the client named none.
             let first = server.source.status().feed.first_seq;
             check(Bounds { log: &page.log, first, last: page.last_seq.max(since) }, since, Some(&published.log))?;

@@ -26,7 +26,6 @@ use tokio::time::{Instant, Sleep};
 
 use super::batch;
 use super::dispatch::{Caller, Server};
-use super::fanout::Page;
 use super::later::{Later, error_line};
 use super::listener::stopped;
 use super::roster::Attendance;
@@ -73,7 +72,6 @@ pub(super) struct Session<T> {
     in_flight: usize,
     /// An answer in `pending` must go before all events.
     events_held: bool,
-    replay: Option<BoxFuture<'static, Result<Page, Error>>>,
     /// Whether the client has said anything yet.
     has_asked: bool,
     /// Since when the client owes the rest of a line, or its first one.
@@ -106,7 +104,6 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             pending: FuturesUnordered::new(),
             in_flight: 0,
             events_held: false,
-            replay: None,
             has_asked: false,
             owes_since: Some(Instant::now()),
             took: false,

@@ -25,19 +25,20 @@ pub trait Source: Send + Sync + 'static {
     /// `not_found`, and what the store may run into.
     fn record(&self, entity_type: &str, id: &str) -> Result<RecordFound, Error>;
 
-    /// Records ordered by id, from the first id greater than `after`; `limit` is 1 to 1,000.
+    /// Records ordered by id, from the first id greater than `after`; `limit` is 1 to 1,000. What exceeds 4 MiB is left to the next page.
     ///
     /// # Errors
     /// `not_found` for a type that is not configured, and what the store may run into.
     fn records(&self, entity_type: &str, after: Option<&str>, limit: usize) -> Result<RecordPage, Error>;
 
-    /// The durable feed, from the first position greater than `since`; `limit` is 1 to 1,000.
+    /// The durable feed, from the first position greater than `since`; `limit` is 1 to 1,000. It ends before `bytes` bytes of JSON are
+    /// exceeded, with one change at least.
     ///
     /// # Errors
     /// `gone` when the feed no longer holds what follows `since`, and what the store may run into.
-    fn changes(&self, since: u64, limit: usize) -> Result<ChangePage, Error>;
+    fn changes(&self, since: u64, limit: usize, bytes: u64) -> Result<ChangePage, Error>;
 
-    /// Outbox entries, oldest first; `limit` is 1 to 1,000 and stands for the one in `filter`.
+    /// Outbox entries, oldest first; `limit` is 1 to 1,000 and stands for the one in `filter`. What exceeds 4 MiB is left to the next page.
     ///
     /// # Errors
     /// What the store may run into.

@@ -1,7 +1,7 @@
 //! Unix domain sockets: everything that only Unix has.
 
 use std::ffi::CString;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
@@ -15,6 +15,7 @@ use interprocess::local_socket::traits::tokio::{Listener as _, Stream as _};
 use interprocess::local_socket::{ConnectOptions, GenericFilePath, ListenerOptions, ToFsName as _};
 use interprocess::os::unix::local_socket::ListenerOptionsExt as _;
 use interprocess::os::unix::uds_local_socket::tokio::{Listener, Stream};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::{self, Gid, Uid, User, getgrouplist};
 use tokio::net::UnixStream;
 
@@ -29,6 +30,9 @@ pub(super) type Connection = UnixStream;
 
 /// Read and write for the daemon's user and the socket's group.
 const MODE: u32 = 0o660;
+
+/// Files that the daemon opens beside its connections, at most: the store's, those to the server, peers that are being refused.
+const OWN_FILES: u64 = 128;
 
 /// How long a daemon that holds the socket may take to accept the probe.
 const PROBE: Duration = Duration::from_secs(2);
@@ -199,6 +203,42 @@ pub(super) fn resolve(lists: &AccessLists, socket_group: Option<u32>) -> Rules {
         }
     }
     rules
+}
+
+/// Raises the number of files that the process may open to what it may be raised to, and says how many of `wanted` connections fit in
+/// beside the daemon's own files. One more would leave the store without a file, and peers without an answer.
+pub(super) fn room_for(wanted: usize) -> usize {
+    let (soft, hard) = match getrlimit(Resource::RLIMIT_NOFILE) {
+        Ok(limits) => limits,
+        Err(error) => {
+            tracing::warn!(%error, "how many files the process may open can't be found out");
+            return wanted;
+        }
+    };
+    let limit = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(error) => {
+            tracing::warn!(%error, soft, hard, "the number of files that the process may open could not be raised");
+            soft
+        }
+    };
+    let room = usize::try_from(limit.saturating_sub(OWN_FILES)).unwrap_or(usize::MAX).max(1);
+    if room < wanted {
+        let needed = OWN_FILES.saturating_add(wanted as u64);
+        tracing::warn!(
+            "{room} connections are taken at a time and not the {wanted} of ipc.max_connections: the process may open {limit} files; \
+             set LimitNOFILE={needed} in the unit, or `ulimit -n {needed}` before the start, or lower ipc.max_connections"
+        );
+    }
+    room.min(wanted)
+}
+
+/// Writes what fits into the socket at once, and closes it. tokio would first wait to hear that the socket is writable.
+pub(super) fn say_and_close(stream: Connection, text: &[u8]) {
+    if let Ok(mut stream) = stream.into_std() {
+        // Whoever does not take it has filled the socket, or is gone.
+        let _ = stream.write(text);
+    }
 }
 
 /// Whether the system knows this user, or this group with an `@` before its name. Asks the system's user database and may block.

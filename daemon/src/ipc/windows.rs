@@ -120,6 +120,16 @@ impl Socket {
     }
 }
 
+/// All: a process may open as many pipes as there is memory for.
+pub(super) const fn room_for(wanted: usize) -> usize {
+    wanted
+}
+
+/// Closes the pipe. What is written to it at once would be lost with it: the end of a pipe takes what the peer has not read yet.
+pub(super) fn say_and_close(stream: Connection, _: &[u8]) {
+    drop(stream);
+}
+
 /// Names of `[access]` have no effect here, known or not.
 #[must_use]
 pub const fn knows(_: &str) -> bool {

@@ -95,6 +95,8 @@ pub struct Reader {
     slot: Arc<Slot>,
     staged: Option<Staged>,
     dir: Arc<PathBuf>,
+    /// A page ends once it holds this many bytes.
+    page_bytes: usize,
 }
 
 impl fmt::Debug for Reader {
@@ -105,7 +107,15 @@ impl fmt::Debug for Reader {
 
 impl Reader {
     pub(super) fn new(slot: Arc<Slot>, staged: Option<Staged>, dir: PathBuf) -> Self {
-        Self { slot, staged, dir: Arc::new(dir) }
+        Self { slot, staged, dir: Arc::new(dir), page_bytes: usize::MAX }
+    }
+
+    /// The same reads in pages that end once they hold `bytes` bytes, however many values were asked for, with one value at least: only
+    /// an empty page is the last one.
+    #[must_use]
+    pub fn in_pages_of(mut self, bytes: usize) -> Self {
+        self.page_bytes = bytes;
+        self
     }
 
     /// What the store takes up on disk; looks at each file's metadata.
@@ -158,11 +168,14 @@ impl Reader {
         if limit == 0 {
             return Ok(page);
         }
-        let mut damage = None;
+        let (mut damage, mut held) = (None, 0_usize);
         let scanned = self.layered(what, |layered| {
             layered.scan(tree, prefix, Bound::Excluded(after), |key, bytes| {
                 match decode(key, bytes) {
-                    Ok(value) => page.push(value),
+                    Ok(value) => {
+                        page.push(value);
+                        held = held.saturating_add(bytes.len());
+                    }
                     Err(found) => {
                         self.slot.damaged.note((tree, key.to_vec()));
                         // A record is fetched again, so the others need not wait for it.
@@ -171,7 +184,7 @@ impl Reader {
                         }
                     }
                 }
-                damage.is_none() && page.len() < limit
+                damage.is_none() && page.len() < limit && held < self.page_bytes
             })
         })?;
         scanned.map_err(failed(what))?;
@@ -240,8 +253,8 @@ impl View for Reader {
 
     fn entries_in(&self, epoch: EpochId, state: EntryState, after: u64, limit: usize) -> Read<Vec<Entry>> {
         let prefix = keys::places(epoch, state);
-        let mut entries = Vec::with_capacity(limit.min(FIRST_CAPACITY));
-        let mut after = after;
+        let mut entries: Vec<Entry> = Vec::with_capacity(limit.min(FIRST_CAPACITY));
+        let (mut after, mut held) = (after, 0_u64);
         loop {
             let wanted = limit.saturating_sub(entries.len());
             let start = keys::place(epoch, state, after);
@@ -251,7 +264,12 @@ impl View for Reader {
             for number in &numbers {
                 after = *number;
                 // Between the two reads the writer may have moved the entry on.
-                entries.extend(self.entry(epoch, *number)?.filter(|entry| entry.state == state));
+                let Some(entry) = self.entry(epoch, *number)?.filter(|entry| entry.state == state) else { continue };
+                held = held.saturating_add(entry.bytes);
+                entries.push(entry);
+                if usize::try_from(held).unwrap_or(usize::MAX) >= self.page_bytes {
+                    return Ok(entries);
+                }
             }
             if numbers.len() < wanted || entries.len() >= limit {
                 return Ok(entries);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use aesync_protocol::codec::EncodedChange;
@@ -133,8 +133,17 @@ pub struct FakeDaemon {
     pub feed: Mutex<Vec<Change>>,
     pub entries: Mutex<Vec<Entry>>,
     pub fanout: Fanout,
-    /// How often a page of the durable feed was read.
+    /// How often a read of the durable feed was begun, and how often one was done.
     pub pages: Mutex<u64>,
+    pub pages_done: Mutex<u64>,
+    /// How many changes those pages held, all together.
+    pub changes_read: Mutex<u64>,
+    /// How often a record was asked for.
+    pub records_read: Mutex<u64>,
+    /// Called with that number each time.
+    pub on_record: Mutex<Option<Box<dyn Fn(u64) + Send>>>,
+    is_held: Mutex<bool>,
+    let_go: Condvar,
 }
 
 impl FakeDaemon {
@@ -146,7 +155,51 @@ impl FakeDaemon {
             entries: Mutex::default(),
             fanout: Fanout::new(ring, "log", 0),
             pages: Mutex::default(),
+            pages_done: Mutex::default(),
+            changes_read: Mutex::default(),
+            records_read: Mutex::default(),
+            on_record: Mutex::default(),
+            is_held: Mutex::default(),
+            let_go: Condvar::new(),
         })
+    }
+
+    /// From now on reads of the durable feed are held, with what they read, until they are let go.
+    pub fn hold_reads(&self) {
+        *self.is_held.lock().unwrap() = true;
+    }
+
+    /// Lets all reads go.
+    pub fn let_reads_go(&self) {
+        *self.is_held.lock().unwrap() = false;
+        self.let_go.notify_all();
+    }
+
+    fn page(&self, since: u64, limit: usize, bytes: u64) -> Result<ChangePage, Error> {
+        let feed = self.feed.lock().unwrap();
+        let status = self.status.borrow();
+        if since + 1 < status.feed.first_seq {
+            let gone = Error::new(ErrorCode::Gone, "trimmed").with("reason", "trimmed");
+            return Err(gone.with("log", status.feed.log.as_str()).with("firstSeq", status.feed.first_seq));
+        }
+        let from = feed.partition_point(|change| change.seq <= since);
+        let mut left = bytes;
+        let fits = |change: &&Change| {
+            let size = serde_json::to_string(change).expect("JSON").len() as u64;
+            let is_first = left == bytes;
+            let fits = is_first || size <= left;
+            left = left.saturating_sub(size);
+            fits
+        };
+        let changes: Vec<_> = feed[from..].iter().take(limit).take_while(fits).cloned().collect();
+        *self.changes_read.lock().unwrap() += changes.len() as u64;
+        let next = changes.last().map_or(since, |change| change.seq);
+        let last_seq = feed.last().map_or(0, |change| change.seq).max(since);
+        Ok(ChangePage { log: status.feed.log.clone(), changes, next, last_seq })
+    }
+
+    fn pass_the_gate(&self) {
+        drop(self.let_go.wait_while(self.is_held.lock().unwrap(), |is_held| *is_held).unwrap());
     }
 
     /// Stores and publishes changes, in the driver's order: durable, status, events.
@@ -197,6 +250,14 @@ impl Source for FakeDaemon {
     }
 
     fn record(&self, entity_type: &str, id: &str) -> Result<RecordFound, Error> {
+        let read = {
+            let mut read = self.records_read.lock().unwrap();
+            *read += 1;
+            *read
+        };
+        if let Some(on_record) = &*self.on_record.lock().unwrap() {
+            on_record(read);
+        }
         let feed = self.feed.lock().unwrap();
         let found = feed.iter().rev().find(|change| change.entity_type == entity_type && change.id == id);
         let record = found.and_then(|change| change.record.clone());
@@ -218,19 +279,12 @@ impl Source for FakeDaemon {
         Ok(RecordPage { records, next, seq: self.status.borrow().seq })
     }
 
-    fn changes(&self, since: u64, limit: usize) -> Result<ChangePage, Error> {
+    fn changes(&self, since: u64, limit: usize, bytes: u64) -> Result<ChangePage, Error> {
         *self.pages.lock().unwrap() += 1;
-        let feed = self.feed.lock().unwrap();
-        let status = self.status.borrow();
-        if since + 1 < status.feed.first_seq {
-            let gone = Error::new(ErrorCode::Gone, "trimmed").with("reason", "trimmed");
-            return Err(gone.with("log", status.feed.log.as_str()).with("firstSeq", status.feed.first_seq));
-        }
-        let from = feed.partition_point(|change| change.seq <= since);
-        let changes: Vec<_> = feed[from..].iter().take(limit).cloned().collect();
-        let next = changes.last().map_or(since, |change| change.seq);
-        let last_seq = feed.last().map_or(0, |change| change.seq).max(since);
-        Ok(ChangePage { log: status.feed.log.clone(), changes, next, last_seq })
+        let page = self.page(since, limit, bytes);
+        self.pass_the_gate();
+        *self.pages_done.lock().unwrap() += 1;
+        page
     }
 
     fn entries(&self, filter: &OutboxList, limit: usize) -> Result<EntryPage, Error> {

@@ -237,10 +237,13 @@ impl Walk<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Waker};
+
     use aesync_protocol::codec::EncodedChange;
     use aesync_protocol::event::{ChangeOp, Origin};
     use aesync_protocol::response::ChangePage;
     use aesync_protocol::{Change, Timestamp};
+    use futures_util::future::FutureExt as _;
 
     use super::super::chunk::CHUNK;
     use super::super::{Fanout, Page};
@@ -276,7 +279,9 @@ mod tests {
         assert_eq!(subscription.fill(&mut chunk), Step::Replay { since: 0 });
         let changes: Vec<Change> = (1..=OLD).map(change).collect();
         let page = ChangePage { log: "log".to_owned(), changes, next: OLD, last_seq: OLD };
-        subscription.take_page(Page::render(&page, subscription.filter()).expect("rendered"));
+        let page = Page::render(&page, subscription.filter()).expect("rendered");
+        subscription.read(std::future::ready(Ok(page)).boxed());
+        subscription.poll_page(&mut Context::from_waker(Waker::noop())).expect("read");
         fanout.publish_changes(&[encoded(OLD + 2)]);
 
         let mut delivered = Vec::new();

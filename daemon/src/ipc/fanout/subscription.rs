@@ -1,11 +1,12 @@
 //! One subscriber: what it wants, where it stands, and what it has to be told first.
 
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use aesync_protocol::Channel;
 use aesync_protocol::response::Position;
+use aesync_protocol::{Channel, Error};
+use futures_util::future::{BoxFuture, FutureExt as _};
 use tokio::time::Instant;
 
 use super::chunk::Chunk;
@@ -18,7 +19,6 @@ use super::{Fanout, Shared};
 /// A subscriber whose filter held changes back is told its position after this long.
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(30);
 
-#[derive(Debug)]
 pub(crate) struct Subscription {
     shared: Arc<Shared>,
     filter: Filter,
@@ -28,6 +28,9 @@ pub(crate) struct Subscription {
     log: Arc<str>,
     /// A line that goes before everything else.
     opening: Vec<u8>,
+    /// The read of the durable feed that [`Step::Replay`] asked for. It is here and not with the connection: what it brings is for this
+    /// filter and this position, and ends with them when another subscription takes the place of this one.
+    reading: Option<BoxFuture<'static, Result<Page, Error>>>,
     page: Option<Page>,
     /// The socket did not take everything the last time: only the newest status and progress count.
     slow: bool,
@@ -58,6 +61,7 @@ impl Fanout {
             cursor,
             log,
             opening: Vec::new(),
+            reading: None,
             page: None,
             slow: false,
             held_back_since: None,
@@ -100,9 +104,28 @@ impl Subscription {
         &self.log
     }
 
-    /// Goes on with a page that [`Step::Replay`] asked for.
-    pub(crate) fn take_page(&mut self, page: Page) {
-        self.page = Some(page);
+    /// Whether the page that [`Step::Replay`] asked for is being read.
+    pub(crate) fn is_reading(&self) -> bool {
+        self.reading.is_some()
+    }
+
+    /// Goes on with what this read brings: the page that [`Step::Replay`] asked for.
+    pub(crate) fn read(&mut self, page: BoxFuture<'static, Result<Page, Error>>) {
+        self.reading = Some(page);
+    }
+
+    /// Takes the page that is being read, if it is there.
+    ///
+    /// # Errors
+    /// What the read ran into.
+    pub(crate) fn poll_page(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        if let Some(reading) = &mut self.reading
+            && let Poll::Ready(page) = reading.poll_unpin(cx)
+        {
+            self.reading = None;
+            self.page = Some(page?);
+        }
+        Ok(())
     }
 
     /// Fills the chunk with what follows, and moves on as if it were written.

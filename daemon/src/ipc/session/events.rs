@@ -33,20 +33,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     pub(super) fn poll_events(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let mut moved = false;
         while self.out.is_empty() && !self.events_held && self.stage == Stage::Open {
-            let Some(subscription) = &mut self.caller.subscription else {
-                self.replay = None;
-                break;
-            };
-            if let Some(Poll::Ready(page)) = self.replay.as_mut().map(|replay| replay.poll_unpin(cx)) {
-                self.replay = None;
-                match page {
-                    Ok(page) => subscription.take_page(page),
-                    Err(error) => {
-                        tracing::info!(%error, "a subscriber must resume: the durable feed can't be read from where it stands");
-                        self.end_subscription(gone(&error));
-                        return Ok(true);
-                    }
-                }
+            let Some(subscription) = &mut self.caller.subscription else { break };
+            if let Err(error) = subscription.poll_page(cx) {
+                tracing::info!(%error, "a subscriber must resume: the durable feed can't be read from where it stands");
+                self.end_subscription(gone(&error));
+                return Ok(true);
             }
             let sent = EVENTS.with_borrow_mut(|chunk| {
                 chunk.clear();
@@ -80,9 +71,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 Step::More => {}
                 Step::Idle if subscription.sleep(cx.waker()) => break,
                 Step::Idle => {}
-                Step::Replay { since } if self.replay.is_none() => {
+                Step::Replay { since } if !subscription.is_reading() => {
                     let server = Arc::clone(&self.caller.server);
-                    self.replay = Some(replay(server, since, subscription.filter().clone()).boxed());
+                    subscription.read(replay(server, since, subscription.filter().clone()).boxed());
                 }
                 Step::Replay { .. } if subscription.sleep(cx.waker()) => break,
                 Step::Replay { .. } => {}

@@ -9,6 +9,7 @@ mod full;
 mod journal;
 mod kill;
 mod opening;
+mod pages;
 mod power;
 mod rewrite;
 mod sample;

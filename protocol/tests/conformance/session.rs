@@ -6,9 +6,9 @@ use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, Scene, synced};
+use crate::house::{PATIENCE, left_out, own};
 
-const README: &str = include_str!("../../../protocol/README.md");
+const README: &str = include_str!("../../README.md");
 
 /// Where the reference says that a system's daemon is.
 const ITS_PATH: &str = "/run/aesyncd/aesyncd.sock";
@@ -68,21 +68,17 @@ impl Drop for Netcat {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_session_of_the_reference_goes_as_it_is_written_there() {
-    let scene = Scene::hurried();
-    let daemon = scene.start().await;
-    synced(&daemon).await;
+#[test]
+fn the_session_of_the_reference_goes_as_it_is_written_there() {
+    let Some(house) = own(&[]) else { return };
+    house.connect_synced();
     let (_, session) = README.split_once(&format!("```console\n$ nc -U {ITS_PATH}\n")).expect("a session");
     let session: Vec<Value> = session
         .lines()
         .take_while(|line| !line.starts_with("```"))
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
         .collect();
-    let Some(mut netcat) = Netcat::start(daemon.socket()) else {
-        println!("skipped: there is no nc here");
-        return;
-    };
+    let Some(mut netcat) = Netcat::start(&house.socket()) else { return left_out("there is no nc, or it can't be started") };
     let is_request = |line: &Value| line.get("id").is_some() && line.get("method").is_some();
     assert!(session.iter().filter(|line| is_request(line)).count() >= 4, "{session:?}");
     for line in &session {
@@ -98,6 +94,4 @@ async fn the_session_of_the_reference_goes_as_it_is_written_there() {
         }
         assert_eq!(found, expected);
     }
-    drop(netcat);
-    daemon.stop().await;
 }

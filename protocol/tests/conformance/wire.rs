@@ -1,16 +1,18 @@
 //! A client that knows nothing but lines.
 
 use std::collections::VecDeque;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use aesync_protocol::codec::{Id, Reply, parse_reply, write_error, write_event, write_result};
 use aesync_protocol::request::{self, METHODS, Method};
 use aesync_protocol::{Error, Event};
-use aesyncd::Daemon;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::UnixStream;
 
-use crate::support::PATIENCE;
+use crate::house::PATIENCE;
+use crate::shapes;
 
 /// A connection.
 pub(crate) struct Wire {
@@ -20,41 +22,45 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    pub(crate) async fn open(daemon: &Daemon) -> Self {
-        let stream = UnixStream::connect(daemon.socket()).await.expect("the daemon listens");
+    pub(crate) fn open(path: &Path) -> Self {
+        let stream = UnixStream::connect(path).expect("the daemon listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
         Self { stream: BufReader::new(stream), last: 0, events: VecDeque::new() }
     }
 
-    pub(crate) async fn send(&mut self, text: &str) {
-        self.stream.get_mut().write_all(text.as_bytes()).await.expect("written");
+    pub(crate) fn send(&mut self, text: &str) {
+        self.stream.get_mut().write_all(text.as_bytes()).expect("written");
     }
 
-    pub(crate) async fn close_writing(&mut self) {
-        self.stream.get_mut().shutdown().await.expect("shut down");
+    pub(crate) fn close_writing(&mut self) {
+        self.stream.get_mut().shutdown(Shutdown::Write).expect("shut down");
     }
 
     /// The next line without its end; none when the daemon has closed.
-    pub(crate) async fn line(&mut self) -> Option<String> {
+    pub(crate) fn line(&mut self) -> Option<String> {
         let mut line = String::new();
-        let read = tokio::time::timeout(PATIENCE, self.stream.read_line(&mut line)).await;
-        read.expect("a line in time").expect("readable");
+        self.stream.read_line(&mut line).expect("a line in time");
         let text = line.strip_suffix('\n').map(str::to_owned);
         assert!(text.is_some() || line.is_empty(), "the connection ended amid a line: {line}");
         text
     }
 
-    pub(crate) async fn json(&mut self) -> Value {
-        let line = self.line().await.expect("a line");
+    pub(crate) fn json(&mut self) -> Value {
+        let line = self.line().expect("a line");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"))
     }
 
-    /// The line that answers a request; events that come before it are kept.
-    async fn answer(&mut self, method: &str, params: &Value) -> String {
+    /// Sends a request and leaves its answer for later.
+    pub(crate) fn ask(&mut self, method: &str, params: &Value) {
         self.last += 1;
         let request = json!({"jsonrpc": "2.0", "id": self.last, "method": method, "params": params});
-        self.send(&format!("{request}\n")).await;
+        self.send(&format!("{request}\n"));
+    }
+
+    /// The line that answers the last request; events that come before it are kept.
+    fn answer(&mut self) -> String {
         loop {
-            let line = self.line().await.expect("an answer");
+            let line = self.line().expect("an answer");
             if let Ok(Reply::Event(_)) = parse_reply(&line) {
                 self.events.push_back(event_of(&line));
                 continue;
@@ -64,32 +70,41 @@ impl Wire {
     }
 
     /// Calls a method that succeeds, and holds its answer against the method's type.
-    pub(crate) async fn ok(&mut self, method: &str, params: Value) -> Value {
-        let line = self.answer(method, &params).await;
+    pub(crate) fn ok(&mut self, method: &str, params: Value) -> Value {
+        self.ask(method, &params);
+        self.ok_of(method)
+    }
+
+    /// The success of the last request.
+    pub(crate) fn ok_of(&mut self, method: &str) -> Value {
+        let line = self.answer();
         let Ok(Reply::Answer { id: Some(id), outcome: Ok(result) }) = parse_reply(&line) else { panic!("{method}: {line}") };
         assert_eq!(id, self.last, "{line}");
         let again = written_again(method, self.last, result.get());
         assert_eq!(format!("{line}\n"), again, "{method} answers what its type does not have");
-        serde_json::from_str(result.get()).expect("JSON")
+        let result = serde_json::from_str(result.get()).expect("JSON");
+        shapes::check_result(method, &result);
+        result
     }
 
     /// Calls a method that fails.
-    pub(crate) async fn err(&mut self, method: &str, params: Value) -> Error {
-        let line = self.answer(method, &params).await;
+    pub(crate) fn err(&mut self, method: &str, params: Value) -> Error {
+        self.ask(method, &params);
+        let line = self.answer();
         error_of(&line).unwrap_or_else(|| panic!("{method}: {line}"))
     }
 
-    pub(crate) async fn event(&mut self) -> Event {
+    pub(crate) fn event(&mut self) -> Event {
         match self.events.pop_front() {
             Some(event) => event,
-            None => event_of(&self.line().await.expect("an event")),
+            None => event_of(&self.line().expect("an event")),
         }
     }
 
     /// The first event from here on for which `pick` has something.
-    pub(crate) async fn event_where<T>(&mut self, mut pick: impl FnMut(&Event) -> Option<T>) -> T {
+    pub(crate) fn event_where<T>(&mut self, mut pick: impl FnMut(&Event) -> Option<T>) -> T {
         loop {
-            if let Some(found) = pick(&self.event().await) {
+            if let Some(found) = pick(&self.event()) {
                 return found;
             }
         }
@@ -102,6 +117,7 @@ pub(crate) fn error_of(line: &str) -> Option<Error> {
     let mut again = Vec::new();
     write_error(&mut again, &id.map_or(Id::NULL, Id::from), &error);
     assert_eq!(String::from_utf8(again).expect("UTF-8"), format!("{line}\n"));
+    shapes::check_error(&error);
     Some(error)
 }
 
@@ -111,6 +127,7 @@ fn event_of(line: &str) -> Event {
     let mut again = Vec::new();
     write_event(&mut again, &event).expect("JSON");
     assert_eq!(String::from_utf8(again).expect("UTF-8"), format!("{line}\n"));
+    shapes::check_event(&serde_json::from_str(params.get()).expect("JSON"));
     event
 }
 
