@@ -33,12 +33,16 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 /// Changes are published in batches, as a pull or a push commits them, and the publisher lets the connections work in between.
 const BATCH: u64 = 150;
-/// Deliveries are counted in so many rounds, after one more that fills what is used again.
+/// Deliveries are counted in at least so many rounds, after one more that fills what is used again.
 const ROUNDS: u64 = 5;
 /// The best of this many counts.
 const REPEATS: usize = 3;
 const DELIVERIES: u64 = 8_000_000;
-const BROADCAST_DELIVERIES: u64 = 200_000;
+/// And of these for each subscriber at most.
+const CHANGES: u64 = 2_000_000;
+const BROADCAST_DELIVERIES: u64 = 400_000;
+/// Changes of a round at most: as few as are still in the processor's caches when they are published, as those are that the engine just made.
+const PREPARED: u64 = 3_000;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -107,10 +111,9 @@ async fn ring_of(subscribers: u64, one_stalls: bool) -> f64 {
         clients.push(stream);
     }
     let _stalled = one_stalls.then(|| clients.pop());
-    let changes = changes_for(DELIVERIES, subscribers);
-    let prepare = |round| batches(round, changes, encoded);
+    let prepare = |round, changes| batches(round, changes, encoded);
     let fanout = daemon.fanout.clone();
-    let speed = rounds(clients, changes, prepare, |batch: &Vec<EncodedChange>| fanout.publish_changes(batch)).await;
+    let speed = rounds(clients, DELIVERIES, prepare, |batch: &Vec<EncodedChange>| fanout.publish_changes(batch)).await;
     stop.send_replace(true);
     served.await.unwrap();
     speed
@@ -121,7 +124,6 @@ async fn barest_ring(subscribers: u64) -> f64 {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();
-    let changes = changes_for(DELIVERIES, subscribers);
     let lines = Arc::new(RwLock::new(Vec::new()));
     // How many rounds there were before, and up to where there are lines of this one.
     let (head, heads) = watch::channel((0_u64, 0_usize));
@@ -147,9 +149,9 @@ async fn barest_ring(subscribers: u64) -> f64 {
             }
         });
     }
-    let prepare = |round| batches(round, changes, line).into_iter().map(|batch| (round, batch)).collect();
+    let prepare = |round, changes| batches(round, changes, line).into_iter().map(|batch| (round, batch)).collect();
     let mut former = 0;
-    rounds(clients, changes, prepare, |(round, batch): &(u64, Vec<Vec<u8>>)| {
+    rounds(clients, DELIVERIES, prepare, |(round, batch): &(u64, Vec<Vec<u8>>)| {
         let mut lines = lines.write().unwrap();
         if std::mem::replace(&mut former, *round) != *round {
             lines.clear();
@@ -164,8 +166,7 @@ async fn broadcast_channel(subscribers: u64) -> f64 {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();
-    let changes = changes_for(BROADCAST_DELIVERIES, subscribers);
-    let (sender, _) = broadcast::channel::<Arc<[u8]>>(usize::try_from(changes).unwrap());
+    let (sender, _) = broadcast::channel::<Arc<[u8]>>(usize::try_from(PREPARED).unwrap());
     let mut clients = Vec::new();
     for _ in 0..subscribers {
         clients.push(UnixStream::connect(&path).await.unwrap());
@@ -177,8 +178,8 @@ async fn broadcast_channel(subscribers: u64) -> f64 {
             }
         });
     }
-    let prepare = |round| batches(round, changes, |seq| line(seq).into());
-    rounds(clients, changes, prepare, |batch: &Vec<Arc<[u8]>>| {
+    let prepare = |round, changes| batches(round, changes, |seq| line(seq).into());
+    rounds(clients, BROADCAST_DELIVERIES, prepare, |batch: &Vec<Arc<[u8]>>| {
         for line in batch {
             sender.send(Arc::clone(line)).unwrap();
         }
@@ -186,22 +187,20 @@ async fn broadcast_channel(subscribers: u64) -> f64 {
     .await
 }
 
-/// How many changes make a round: no more than a ring holds, since nothing here holds the publisher back.
-fn changes_for(deliveries: u64, subscribers: u64) -> u64 {
-    (deliveries / ROUNDS / subscribers).clamp(BATCH, 39_000) / BATCH * BATCH
-}
-
 /// Million deliveries per second. What is published is prepared, and thrown away, while the clock stands still.
 async fn rounds<B>(
     mut clients: Vec<UnixStream>,
-    changes: u64,
-    prepare: impl Fn(u64) -> Vec<B>,
+    deliveries: u64,
+    prepare: impl Fn(u64, u64) -> Vec<B>,
     mut publish: impl FnMut(&B),
 ) -> f64 {
     let subscribers = clients.len() as u64;
+    let all = (deliveries / subscribers).min(CHANGES);
+    let changes = (all / ROUNDS).clamp(BATCH, PREPARED) / BATCH * BATCH;
+    let rounds = ROUNDS.max(all / changes);
     let mut took = Duration::ZERO;
-    for round in 0..=ROUNDS {
-        let prepared = prepare(round);
+    for round in 0..=rounds {
+        let prepared = prepare(round, changes);
         let bytes = (1..=changes).map(|n| length_of(round * changes + n)).sum();
         let before = Instant::now();
         let readers: Vec<_> = clients.drain(..).map(|stream| tokio::spawn(read_bytes(stream, bytes))).collect();
@@ -216,7 +215,7 @@ async fn rounds<B>(
             took += before.elapsed();
         }
     }
-    (ROUNDS * changes * subscribers) as f64 / took.as_secs_f64() / 1e6
+    (rounds * changes * subscribers) as f64 / took.as_secs_f64() / 1e6
 }
 
 /// Reads as much as the lines of a round have, counting only: the clients share the cores with the daemon.

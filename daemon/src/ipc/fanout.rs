@@ -14,7 +14,7 @@ mod tally;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use aesync_protocol::codec::{EncodedChange, write_encoded_change, write_event};
+use aesync_protocol::codec::{EncodedChange, encoded_change_parts, write_event};
 use aesync_protocol::{Channel, Event};
 
 use ring::Ring;
@@ -25,9 +25,6 @@ pub(super) use cursor::Step;
 pub(super) use filter::Filter;
 pub(super) use replay::Page;
 pub(super) use subscription::Subscription;
-
-/// What is around a change's JSON in its line, in bytes, roughly.
-const ENVELOPE: usize = 80;
 
 /// How many bytes the ring holds unless configured otherwise.
 pub const DEFAULT_RING: usize = 16 * 1024 * 1024;
@@ -93,13 +90,12 @@ impl Fanout {
         let new = changes.get(changes.partition_point(|change| change.seq <= last)..).unwrap_or_default();
         let Some(newest) = new.last().map(|change| change.seq) else { return };
         let follows = new.iter().zip(last + 1..).all(|(change, seq)| change.seq == seq);
-        let lines = (follows && self.shared.sleepers.want(Channel::Change)).then(|| lines_of(new));
+        let is_wanted = follows && self.shared.sleepers.want(Channel::Change);
         let mut ring = self.shared.write();
-        match lines {
-            Some((lines, ends)) => {
-                ring.push_changes(&lines, new.iter().zip(ends).map(|(change, end)| (change.entity_type.as_str(), end)));
-            }
-            None => ring.pass_changes(newest),
+        if is_wanted {
+            ring.push_changes(new.iter().map(|change| (change.entity_type.as_str(), encoded_change_parts(change))));
+        } else {
+            ring.pass_changes(newest);
         }
         drop(ring);
         self.shared.sleepers.wake(Channel::Change);
@@ -119,6 +115,12 @@ impl Fanout {
         (ring.feed().log.to_string(), ring.feed().last)
     }
 
+    /// Whether anybody is subscribed to a channel: what nobody wants need not be made.
+    #[must_use]
+    pub fn is_wanted(&self, channel: Channel) -> bool {
+        self.shared.sleepers.want(channel)
+    }
+
     /// How many connections are subscribed.
     #[must_use]
     pub fn subscribers(&self) -> usize {
@@ -130,17 +132,6 @@ impl Fanout {
     pub fn used(&self) -> usize {
         self.shared.read().used()
     }
-}
-
-/// The changes as lines one after the other, and where each ends.
-fn lines_of(changes: &[EncodedChange]) -> (Vec<u8>, Vec<usize>) {
-    let mut lines = Vec::with_capacity(changes.iter().map(|change| change.json().len() + ENVELOPE).sum());
-    let mut ends = Vec::with_capacity(changes.len());
-    for change in changes {
-        write_encoded_change(&mut lines, change);
-        ends.push(lines.len());
-    }
-    (lines, ends)
 }
 
 impl Shared {

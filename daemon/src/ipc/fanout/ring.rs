@@ -167,19 +167,20 @@ impl Ring {
         self.append(channel, entity_type, line);
     }
 
-    /// Takes the changes after the last one: their lines one after the other, and of each its type and where its line ends.
-    pub(super) fn push_changes<'t>(&mut self, lines: &[u8], changes: impl ExactSizeIterator<Item = (&'t str, usize)>) {
-        self.shrink_to(self.limit.saturating_sub(lines.len() + changes.len() * size_of::<Slot>()));
-        let start = self.end();
-        self.bytes.extend(lines);
+    /// Takes the changes after the last one: of each its type, and the parts of its line.
+    pub(super) fn push_changes<'c>(&mut self, changes: impl ExactSizeIterator<Item = (&'c str, [&'c [u8]; 3])> + Clone) {
+        let bytes: usize = changes.clone().flat_map(|(_, parts)| parts).map(<[u8]>::len).sum();
+        self.shrink_to(self.limit.saturating_sub(bytes + changes.len() * size_of::<Slot>()));
+        self.bytes.reserve(bytes);
         let mut last: Option<Arc<str>> = None;
-        for (name, end) in changes {
+        for (name, parts) in changes {
+            parts.into_iter().for_each(|part| self.bytes.extend(part));
             let known = last.take().filter(|known| **known == *name);
             let name = known.unwrap_or_else(|| self.published.shared_name(name));
             self.feed.last += 1;
-            let end = start + end as u64;
             last = Some(Arc::clone(&name));
-            self.slots.push_back(Slot { end, seq: self.feed.last, channel: Channel::Change, entity_type: Some(name) });
+            let (end, seq) = (self.end(), self.feed.last);
+            self.slots.push_back(Slot { end, seq, channel: Channel::Change, entity_type: Some(name) });
         }
         // What does not fit in at all goes at once; those who want it are told as those who come too late.
         self.shrink_to(self.limit);
@@ -251,7 +252,7 @@ mod tests {
     use super::*;
 
     fn push_change(ring: &mut Ring, line: &[u8]) {
-        ring.push_changes(line, [("a", line.len())].into_iter());
+        ring.push_changes([("a", [line, b"", b""])].into_iter());
     }
 
     fn lines_from(ring: &Ring, index: u64) -> String {
