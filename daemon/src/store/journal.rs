@@ -47,6 +47,8 @@ const CHECKPOINT_BYTES: u64 = 8 * 1024 * 1024;
 /// Zeros that are written at once, ahead of groups of up to [`SMALL`] bytes.
 const AHEAD: usize = if cfg!(test) { 8 * 1024 } else { 1024 * 1024 };
 const SMALL: usize = AHEAD / 8;
+/// Memory that is kept for the frames of the next group at most, in bytes.
+const FRAMES_KEPT: usize = 1024 * 1024;
 
 /// The open journal.
 #[derive(Debug)]
@@ -65,6 +67,8 @@ pub(super) struct Journal {
     suspect: bool,
     /// The file took the place of another one, and a power cut may bring that one back.
     unnamed: bool,
+    /// A group's frames: memory of this size comes from the system each time, and is filled with zeros before it is used.
+    frames: Vec<u8>,
 }
 
 impl Journal {
@@ -90,6 +94,7 @@ impl Journal {
             floor: COMPACT_FLOOR,
             suspect: false,
             unnamed: false,
+            frames: Vec::new(),
         })
     }
 
@@ -104,7 +109,17 @@ impl Journal {
         let end = file.position();
         let committed = Survey { number, end, checkpoint: number, checkpoint_end: end, beyond: None, size: end };
         let unnamed = sync_parent(path).is_err();
-        Ok(Self { path: path.to_path_buf(), file, committed, filled: 0, live, floor: COMPACT_FLOOR, suspect: false, unnamed })
+        Ok(Self {
+            path: path.to_path_buf(),
+            file,
+            committed,
+            filled: 0,
+            live,
+            floor: COMPACT_FLOOR,
+            suspect: false,
+            unnamed,
+            frames: Vec::new(),
+        })
     }
 
     /// Makes the file's name durable, if it is not.
@@ -132,13 +147,18 @@ impl Journal {
 
     fn commit_at_once(&mut self, group: &Writes, number: u64) -> io::Result<()> {
         let length = group.iter().map(|((_, key), value)| frame_len(key, value.as_ref().map_or(0, Vec::len))).sum::<u64>();
-        let mut frames = Vec::with_capacity(usize::try_from(length).unwrap_or(0).saturating_add(COMMIT_FRAME));
+        let mut frames = std::mem::take(&mut self.frames);
+        frames.clear();
+        frames.reserve(usize::try_from(length).unwrap_or(0).saturating_add(COMMIT_FRAME));
         for (place, value) in group {
             push_write(&mut frames, place, value.as_deref())?;
         }
         push_commit(&mut frames, COMMIT, number)?;
         self.append(&frames)?;
         self.committed = Survey { number, ..self.committed };
+        if frames.capacity() <= FRAMES_KEPT {
+            self.frames = frames;
+        }
         Ok(())
     }
 

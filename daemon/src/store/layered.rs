@@ -27,11 +27,13 @@ impl<'a> Layered<'a> {
 
     /// The value at a place.
     pub(super) fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<sled::IVec>, Fault> {
-        let mut layers = self.newest_first().peekable();
-        if layers.peek().is_some() {
+        let over = Some(self.over).filter(|over| over.may_hold(tree, key));
+        let staged = self.staged.filter(|staged| !staged.is_empty());
+        if over.is_some() || staged.is_some() {
             let place = (tree, key.to_vec());
-            if let Some(over) = layers.find_map(|layer| layer.get(&place)) {
-                return Ok(over.as_deref().map(sled::IVec::from));
+            let mut layers = staged.into_iter().chain(over.into_iter().flat_map(Over::newest_first));
+            if let Some(written) = layers.find_map(|layer| layer.get(&place)) {
+                return Ok(written.as_deref().map(sled::IVec::from));
             }
         }
         self.database.get(tree, key)

@@ -40,6 +40,7 @@ mod rewrite;
 mod scrub;
 mod sizes;
 mod stage;
+mod traces;
 mod value;
 mod verify;
 mod writer;

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::database::{Place, Writes};
+use super::database::{Place, Tree, Writes};
+use super::traces::Traces;
 
 /// Groups that lie over the database at most: each is looked into by every read.
 const GROUPS: usize = if cfg!(test) { 4 } else { 64 };
@@ -17,6 +18,8 @@ const BYTES: usize = 4 * 1024 * 1024;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Over {
     groups: Arc<Vec<Arc<Writes>>>,
+    /// Of the places in them; none without groups.
+    traces: Option<Traces>,
     writes: usize,
     bytes: usize,
 }
@@ -26,8 +29,10 @@ impl Over {
     pub(super) fn with(&self, group: Writes) -> Self {
         let bytes: usize = group.iter().map(|((_, key), value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
         let (writes, bytes) = (self.writes.saturating_add(group.len()), self.bytes.saturating_add(bytes));
+        let traces = self.traces.clone().unwrap_or_else(Traces::new);
+        group.keys().for_each(|place| traces.leave(place));
         let groups = self.groups.iter().cloned().chain([Arc::new(group)]).collect();
-        Self { groups: Arc::new(groups), writes, bytes }
+        Self { groups: Arc::new(groups), traces: Some(traces), writes, bytes }
     }
 
     /// Whether it is time to write them into the database.
@@ -44,6 +49,11 @@ impl Over {
         self.groups.is_empty()
     }
 
+    /// Whether one of them may write to a place; false only when none does.
+    pub(super) fn may_hold(&self, tree: Tree, key: &[u8]) -> bool {
+        self.traces.as_ref().is_some_and(|traces| traces.lead_to(tree, key))
+    }
+
     /// The groups, newest first.
     pub(super) fn newest_first(&self) -> impl Iterator<Item = &Writes> {
         self.groups.iter().rev().map(|group| &**group)
@@ -57,7 +67,6 @@ impl Over {
 
 #[cfg(test)]
 mod tests {
-    use super::super::database::Tree;
     use super::*;
 
     fn group(writes: impl IntoIterator<Item = (u32, Option<usize>)>) -> Writes {
@@ -70,6 +79,7 @@ mod tests {
         let over = Over::default().with(group([(1, Some(5)), (2, Some(5))])).with(group([(1, None), (3, Some(7))]));
         let lengths: Vec<_> = over.merged().values().map(|value| value.map(<[u8]>::len)).collect();
         assert_eq!(lengths, [None, Some(5), Some(7)]);
+        assert!((1..=3_u32).all(|key| over.may_hold(Tree::Outbox, &key.to_be_bytes())));
         let newest = over.newest_first().next().expect("two groups");
         assert_eq!(newest, &group([(1, None), (3, Some(7))]));
     }
