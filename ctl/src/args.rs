@@ -115,6 +115,8 @@ pub(crate) enum Command {
     Conflicts(Later<cmd::conflicts::Args>),
     /// Compare the replica with a full listing of the server
     Reconcile(Later<cmd::reconcile::Args>),
+    /// Say that you know of what happened, so that the status no longer tells it
+    Acknowledge(Later<cmd::acknowledge::Args>),
     /// Sign in with e-mail and password
     Login(Later<cmd::login::Args>),
     /// Sign in with a token from elsewhere

@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
+pub(crate) mod acknowledge;
 pub(crate) mod bug_report;
 pub(crate) mod changes;
 mod clients;
@@ -66,6 +67,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Failure> {
         Command::Outbox(Later(args)) => outbox::run(&context, args),
         Command::Conflicts(Later(args)) => conflicts::run(&context, &args),
         Command::Reconcile(Later(args)) => reconcile::run(&context, args),
+        Command::Acknowledge(Later(args)) => acknowledge::run(&context, args),
         Command::Login(Later(args)) => login::run(&context, args),
         Command::Token(Later(args)) => token::run(&context, args),
         Command::Logout => logout::run(&context),

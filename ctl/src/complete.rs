@@ -43,6 +43,12 @@ pub(crate) fn types(typed: &OsStr) -> Vec<CompletionCandidate> {
     matching(typed, status.into_iter().flat_map(|status| status.types.into_keys()).map(|name| (name, String::new())))
 }
 
+/// Codes of what needs a person.
+pub(crate) fn codes(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let status = connect().and_then(|mut client| client.call(&GetStatus {}).ok());
+    matching(typed, status.into_iter().flat_map(|status| status.attention).map(|item| (item.code, item.message)))
+}
+
 /// Ids of the type that stands before.
 pub(crate) fn ids(typed: &OsStr) -> Vec<CompletionCandidate> {
     let words = command_line();

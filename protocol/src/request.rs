@@ -101,6 +101,7 @@ methods! {
     Operator "conflicts.list" ConflictsList => response::Conflicts,
     Operator "conflicts.resolve" ConflictsResolve => response::Empty,
     Operator "reconcile" Reconcile => response::Reconciled,
+    Operator "attention.acknowledge" AttentionAcknowledge => response::Count,
     Admin "auth.login" AuthLogin => response::SignedIn,
     Admin "auth.setToken" AuthSetToken => response::SignedIn,
     Admin "auth.logout" AuthLogout => response::Empty,
@@ -439,6 +440,17 @@ pub struct Reconcile {
     /// Carry out the deletions that the brakes held (rule R29).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept: Option<bool>,
+}
+
+/// Says that somebody knows of what happened, so that `attention` of the status no longer tells it. What is so until something is done
+/// about it, such as a conflict, can't be acknowledged away. (`attention.acknowledge` on the wire.)
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AttentionAcknowledge {
+    /// Only what has these codes; everything that can be when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub codes: Option<Vec<String>>,
 }
 
 /// Signs in with e-mail and password.

@@ -53,8 +53,8 @@ macro_rules! all_methods {
 fn methods() -> BTreeMap<&'static str, Again> {
     all_methods!(
         Hello Ping GetStatus Wait Subscribe Unsubscribe Push Pull PullPending Sync RecordsGet RecordsList Changed OutboxList OutboxRetry
-        OutboxDiscard OutboxEdit ConflictsList ConflictsResolve Reconcile AuthLogin AuthSetToken AuthLogout Pause Resume ConfigGet
-        ConfigReload Clients GetStoreFigures StoreCheck Metrics Shutdown Discover
+        OutboxDiscard OutboxEdit ConflictsList ConflictsResolve Reconcile AttentionAcknowledge AuthLogin AuthSetToken AuthLogout
+        Pause Resume ConfigGet ConfigReload Clients GetStoreFigures StoreCheck Metrics Shutdown Discover
     )
 }
 

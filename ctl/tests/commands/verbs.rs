@@ -21,6 +21,18 @@ fn each_plain_verb_calls_its_method_and_says_what_it_did() {
 }
 
 #[test]
+fn what_is_known_is_acknowledged_by_code_or_altogether() {
+    let daemon = Daemon::with("attention.acknowledge", json!({"count": 2}));
+    assert_eq!(daemon.run(&["acknowledge"]).ok(), "Acknowledged: 2 things.\n");
+    assert_eq!(daemon.run(&["acknowledge", "store_damaged", "outbox_restored", "--json"]).json(), json!({"count": 2}));
+    let method = || "attention.acknowledge".to_owned();
+    let codes = json!({"codes": ["store_damaged", "outbox_restored"]});
+    assert_eq!(daemon.requests(), [(method(), json!({})), (method(), codes)]);
+    let daemon = Daemon::with("attention.acknowledge", json!({"count": 0}));
+    assert_eq!(daemon.run(&["acknowledge", "unheard_of"]).ok(), "There was nothing to acknowledge.\n");
+}
+
+#[test]
 fn a_ping_tells_how_long_it_took() {
     let daemon = Daemon::with("ping", json!({"time": "2026-01-31T11:58:00.000Z"}));
     let stdout = daemon.run(&["ping"]).ok();

@@ -325,6 +325,7 @@ impl Engine {
             say("parked", format!("{what} of another sign-in wait until that one is back"), Some(self.parked));
         }
         list.extend(self.findings.values().cloned());
+        list.extend(self.notices.shown());
         list
     }
 }

@@ -12,7 +12,8 @@ use super::finding::{Finding, FindingCode};
 use super::format;
 use super::home::{self, Homes};
 use super::journal::{self, Journal, Source, Survey};
-use super::open::{self, Options, evidence_dir, not_opened};
+use super::evidence;
+use super::open::{self, Options, not_opened};
 use super::restore;
 use super::verify;
 use super::writer::Opened;
@@ -93,6 +94,7 @@ fn open_sound(
     let mut checked = check::check(&database)?;
     if let Checked::Sound(repairs) = &mut checked {
         repairs.extend(mended);
+        verify::recount_outbox(&database)?;
         verify::verify(&database, was_clean, options.overlap, repairs)?;
     }
     Ok(Sound { database, number, checked })
@@ -133,7 +135,7 @@ fn settle_on(
 
 /// Moves directories of sled's to where people can look at them.
 fn move_aside(dir: &Path, options: Options, paths: &[PathBuf]) -> Result<PathBuf, OpenError> {
-    let evidence = evidence_dir(dir, options.now);
+    let evidence = evidence::dir_for(dir, options.now);
     let move_all = || {
         fs::create_dir(&evidence)?;
         for path in paths.iter().filter(|path| path.exists()) {

@@ -4,11 +4,10 @@
 use std::ops::Bound;
 use std::path::Path;
 
-use super::check::{put, read};
 use super::database::{Database, Fault, Place, Tree, Writes};
 use super::finding::{Finding, FindingCode};
 use super::journal::{self, Digest, Hasher, Part, Survey};
-use super::verify::epochs;
+use super::verify::each_ledger;
 use super::{keys, restore};
 use crate::engine::durable::Ledger;
 
@@ -21,6 +20,9 @@ pub(super) fn mend_outbox(path: &Path, survey: Survey, database: &Database, find
     if journal::digest(path, survey, &hasher)? == stored(database, &hasher)? {
         return Ok(());
     }
+    // The marks first: killed behind any of these writes, the next start still knows that overlays are to be made.
+    let marked = |ledger| Ledger { rebuild: Some(0), ..ledger };
+    each_ledger(database, |_, ledger| Ok(marked(ledger)))?;
     let mut mended = 0_usize;
     journal::each_part(path, survey, &hasher, |part| {
         mended = mended.saturating_add(remove_surplus(database, &hasher, part)?);
@@ -32,13 +34,8 @@ pub(super) fn mend_outbox(path: &Path, survey: Survey, database: &Database, find
     if mended == 0 {
         return Ok(());
     }
-    let mut ledgers = Writes::new();
-    for epoch in epochs(database)? {
-        let ledger = read::<Ledger>(database, &keys::ledger(epoch), "a ledger")?.unwrap_or_default();
-        let (outbox, _) = restore::count(database, epoch)?;
-        put(&mut ledgers, &keys::ledger(epoch), &Ledger { outbox, ..ledger })?;
-    }
-    database.write(&ledgers)?;
+    each_ledger(database, |epoch, ledger| Ok(Ledger { outbox: restore::count(database, epoch)?.0, ..marked(ledger) }))?;
+    database.sync()?;
     findings.push(Finding::new(
         FindingCode::OutboxRestored,
         format!("the store differed from its journal in {mended} values of the outbox; the journal's were restored"),
@@ -53,17 +50,21 @@ fn stored(database: &Database, hasher: &Hasher) -> Result<Digest, Fault> {
         digest.add(hasher, &(Tree::Outbox, key.to_vec()), hasher.content(bytes));
         true
     })?;
-    if let Some(registry) = database.get(Tree::Meta, keys::REGISTRY)? {
-        digest.add(hasher, &registry_place(), hasher.content(&registry));
+    for place in meta_places() {
+        if let Some(value) = database.get(place.0, &place.1)? {
+            digest.add(hasher, &place, hasher.content(&value));
+        }
     }
     Ok(digest)
 }
 
 /// Removes what the journal has not, and lets the part forget what is stored as the journal has it. Gives the values that went.
 fn remove_surplus(database: &Database, hasher: &Hasher, part: &mut Part<'_>) -> Result<usize, Fault> {
-    let registry = database.get(Tree::Meta, keys::REGISTRY)?.map(|bytes| hasher.content(&bytes));
-    if registry.is_some() && registry == part.content(&registry_place()) {
-        part.forget(&registry_place());
+    for place in meta_places() {
+        let stored = database.get(place.0, &place.1)?.map(|bytes| hasher.content(&bytes));
+        if stored.is_some() && stored == part.content(&place) {
+            part.forget(&place);
+        }
     }
     let (mut removed, mut last) = (0_usize, None::<Vec<u8>>);
     loop {
@@ -102,6 +103,7 @@ fn put_back(path: &Path, survey: Survey, database: &Database, hasher: &Hasher, p
     Ok(put)
 }
 
-fn registry_place() -> Place {
-    (Tree::Meta, keys::REGISTRY.to_vec())
+/// Where there is more than the outbox that the journal keeps.
+fn meta_places() -> impl Iterator<Item = Place> {
+    keys::JOURNALED_META.into_iter().map(|key| (Tree::Meta, key.to_vec()))
 }

@@ -113,7 +113,7 @@ pub(super) fn open_to_sync(path: &Path) -> io::Result<File> {
 }
 
 /// Makes a directory's entries durable.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     #[cfg(test)]
     gate::ask(dir, gate::Call::SyncDir)?;
     // Windows has no documented way to do that; NTFS writes its names to a journal of its own.

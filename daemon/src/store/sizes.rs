@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::home;
+use super::{evidence, home};
 
 /// Sizes on disk, in bytes, as the file system lists them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,7 +26,7 @@ impl Sizes {
             let name = name.to_string_lossy();
             if home::is_sled(&name) {
                 sizes.sled = sizes.sled.saturating_add(tree_bytes(&file.path())?);
-            } else if name.starts_with("damaged-") {
+            } else if name.starts_with(evidence::PREFIX) {
                 sizes.damaged = sizes.damaged.saturating_add(tree_bytes(&file.path())?);
             }
         }

@@ -106,6 +106,11 @@ pub(super) fn says_live(bytes: &[u8]) -> bool {
     bytes.get(HEADER.saturating_add(16)).is_none_or(|flags| flags & DELETED == 0)
 }
 
+/// The length of the body of what was stored under `key`, in bytes; its content is not read.
+pub(super) fn body_len(key: &[u8], bytes: &[u8]) -> Result<usize, Damage> {
+    open(key, bytes).map(<[u8]>::len)
+}
+
 /// Whether the base row that was stored under `key` is whole, and is no tombstone.
 pub(super) fn is_live_row(key: &[u8], bytes: &[u8]) -> Result<bool, Damage> {
     let flags = open(key, bytes)?.get(16).ok_or(Damage::Short(bytes.len()))?;

@@ -71,7 +71,8 @@ impl StorePart {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Remedy {
-    /// It is taken out and fetched from the server again.
+    /// It is taken out and fetched from the server again. Of the feed: it begins behind it, and followers that are not that far are told to
+    /// load the records again.
     Fetched,
     /// It is put back from the journal.
     Restored,

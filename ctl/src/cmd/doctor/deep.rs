@@ -154,6 +154,9 @@ fn findings(totals: &Totals, outcome: Result<(), ClientError>, patience: Duratio
 
 fn damaged(Damaged { part, value }: &Damaged) -> Finding {
     let next = match value.remedy {
+        Remedy::Fetched if *part == StorePart::Feed => {
+            "nothing: followers that have not read it are told to load the records again"
+        }
         Remedy::Fetched => "nothing: the daemon fetches it from the server again",
         Remedy::Restored => "nothing: the daemon puts it back from its journal",
         Remedy::Restart => "restart aesyncd: it repairs what it can at the start, and says so",

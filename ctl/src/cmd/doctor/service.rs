@@ -189,6 +189,12 @@ mod tests {
                 "nothing can be stored (no space).",
                 "make room; the daemon goes on by itself",
             ),
+            (
+                "store_damaged",
+                "the store was damaged; it was moved to /s/damaged-1: `aectl acknowledge` once you know of it",
+                "the store was damaged; it was moved to /s/damaged-1.",
+                "`aectl acknowledge` once you know of it",
+            ),
             ("from_the_future", "Look out.", "Look out.", "if it stays: `aectl bug-report`"),
         ] {
             let found = attention(&Attention { code: code.to_owned(), message: message.to_owned(), count: None });

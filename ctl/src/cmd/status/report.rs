@@ -200,6 +200,11 @@ fn attention_line(item: &Attention, view: &View) -> String {
     }
 }
 
+/// Whether the item tells what happened once, and stays until somebody acknowledges it.
+fn is_notice(code: &str) -> bool {
+    matches!(code, "store_damaged" | "store_inconsistent" | "outbox_restored" | "journal_damaged" | "evidence_removed")
+}
+
 /// What to do about an attention item whose sentence does not say so, in words for where there is room.
 pub(crate) fn advice_for(code: &str) -> &'static str {
     match code {
@@ -212,6 +217,7 @@ pub(crate) fn advice_for(code: &str) -> &'static str {
         "misconfigured" => "correct aesyncd.toml, then `aectl reload`",
         "push_stopped" => "check server.url, then `aectl sync`",
         "paused" => "`aectl resume`",
+        code if is_notice(code) => "`aectl acknowledge` once you know of it",
         "token_unreadable" | "login_refused" | "signed_out" => "`aectl login`",
         "token_not_kept" => "make the state directory writable, then `aectl login`",
         _ if code.starts_with("auth") => "`aectl login`",
@@ -232,6 +238,7 @@ fn command_for(code: &str) -> Option<&'static str> {
         "reconcile_held" => Some("aectl reconcile --accept"),
         "misconfigured" => Some("aectl reload"),
         "paused" => Some("aectl resume"),
+        code if is_notice(code) => Some("aectl acknowledge"),
         "login_refused" | "signed_out" | "token_unreadable" | "token_not_kept" => Some("aectl login"),
         _ if code.starts_with("auth") => Some("aectl login"),
         _ => None,
