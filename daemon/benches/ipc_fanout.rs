@@ -15,6 +15,7 @@
     reason = "a bench"
 )]
 
+mod claims;
 #[path = "../tests/ipc_support/mod.rs"]
 mod ipc_support;
 
@@ -33,16 +34,18 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 /// Changes are published in batches, as a pull or a push commits them, and the publisher lets the connections work in between.
 const BATCH: u64 = 150;
-/// Deliveries are counted in so many rounds, after one more that fills what is used again.
+/// Deliveries are counted in so many rounds at least, after one more that fills what is used again.
 const ROUNDS: u64 = 5;
+/// And over so many deliveries at least: fewer are over too soon to be timed.
+const FEWEST: u64 = 1_500_000;
 /// The best of this many counts.
 const REPEATS: usize = 3;
 const DELIVERIES: u64 = 8_000_000;
-const BROADCAST_DELIVERIES: u64 = 200_000;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     println!("million deliveries per second of lines of {} B", line(1).len());
+    let mut ratios = Vec::new();
     for subscribers in [1, 100, 1000] {
         let (mut limit, mut ring, mut stalled, mut broadcast) = (0_f64, 0_f64, 0_f64, 0_f64);
         for _ in 0..REPEATS {
@@ -57,6 +60,13 @@ fn main() {
             ring / broadcast,
             stalled / ring
         );
+        ratios.push((subscribers, ring / limit, ring / broadcast, stalled / ring));
+    }
+    for (subscribers, of_limit, of_broadcast, of_stalled) in ratios {
+        claims::at_least(&format!("fan-out to {subscribers}, of the ring's limit"), of_limit, 0.6);
+        claims::at_least(&format!("fan-out to {subscribers}, in broadcast channels"), of_broadcast, 10.0);
+        // Nothing, but for what two counts differ by anyway.
+        claims::at_least(&format!("fan-out to {subscribers} beside one that is stalled, of that without it"), of_stalled, 0.9);
     }
 }
 
@@ -164,7 +174,7 @@ async fn broadcast_channel(subscribers: u64) -> f64 {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();
-    let changes = changes_for(BROADCAST_DELIVERIES, subscribers);
+    let changes = changes_for(FEWEST, subscribers);
     let (sender, _) = broadcast::channel::<Arc<[u8]>>(usize::try_from(changes).unwrap());
     let mut clients = Vec::new();
     for _ in 0..subscribers {
@@ -199,8 +209,9 @@ async fn rounds<B>(
     mut publish: impl FnMut(&B),
 ) -> f64 {
     let subscribers = clients.len() as u64;
+    let count = ROUNDS.max(FEWEST.div_ceil(changes * subscribers));
     let mut took = Duration::ZERO;
-    for round in 0..=ROUNDS {
+    for round in 0..=count {
         let prepared = prepare(round);
         let bytes = (1..=changes).map(|n| length_of(round * changes + n)).sum();
         let before = Instant::now();
@@ -216,7 +227,7 @@ async fn rounds<B>(
             took += before.elapsed();
         }
     }
-    (ROUNDS * changes * subscribers) as f64 / took.as_secs_f64() / 1e6
+    (count * changes * subscribers) as f64 / took.as_secs_f64() / 1e6
 }
 
 /// Reads as much as the lines of a round have, counting only: the clients share the cores with the daemon.
