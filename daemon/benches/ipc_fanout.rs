@@ -15,6 +15,7 @@
     reason = "a bench"
 )]
 
+mod claims;
 #[path = "../tests/ipc_support/mod.rs"]
 mod ipc_support;
 
@@ -47,6 +48,7 @@ const PREPARED: u64 = 3_000;
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     println!("million deliveries per second of lines of {} B", line(1).len());
+    let mut ratios = Vec::new();
     for subscribers in [1, 100, 1000] {
         let (mut limit, mut ring, mut stalled, mut broadcast) = (0_f64, 0_f64, 0_f64, 0_f64);
         for _ in 0..REPEATS {
@@ -61,6 +63,13 @@ fn main() {
             ring / broadcast,
             stalled / ring
         );
+        ratios.push((subscribers, ring / limit, ring / broadcast, stalled / ring));
+    }
+    for (subscribers, of_limit, of_broadcast, of_stalled) in ratios {
+        claims::at_least(&format!("fan-out to {subscribers}, of the ring's limit"), of_limit, 0.6);
+        claims::at_least(&format!("fan-out to {subscribers}, in broadcast channels"), of_broadcast, 10.0);
+        // Nothing, but for what two counts differ by anyway.
+        claims::at_least(&format!("fan-out to {subscribers} beside one that is stalled, of that without it"), of_stalled, 0.9);
     }
 }
 

@@ -14,6 +14,7 @@
     reason = "a bench"
 )]
 
+mod claims;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
@@ -104,6 +105,9 @@ fn main() {
     for case in &cases {
         let seconds = case.best.as_secs_f64();
         println!("{:16} {:7.2} µs  {:.2} of aesyncd's status", case.name, seconds * 1e6, seconds / status);
+    }
+    for case in cases.iter().skip(2) {
+        claims::at_least(&format!("{}, of aesyncd's status", case.name), case.best.as_secs_f64() / status, 1.0);
     }
 }
 

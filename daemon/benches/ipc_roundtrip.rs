@@ -1,4 +1,5 @@
-//! One request and its answer over the local socket, beside a bare tokio echo in the same run, client and server pinned to one core.
+//! One request and its answer over the local socket, beside a bare tokio echo in the same run, client and server pinned to one core:
+//! the local interface by itself, in a thread beside an echo in a thread, and the real aesyncd, a process beside an echo that is one.
 //! And what an idle connection costs. Quote the ratios, not the microseconds.
 //!
 //! `cargo bench -p aesyncd --bench ipc_roundtrip`
@@ -13,12 +14,16 @@
     reason = "a bench"
 )]
 
+mod claims;
 #[path = "../tests/ipc_support/mod.rs"]
 mod ipc_support;
+#[path = "../tests/support/mod.rs"]
+mod support;
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,42 +40,96 @@ const ROUNDS: usize = 20_000;
 const REPEATS: usize = 5;
 const IDLE: usize = 10_000;
 
+/// Set for the process that is nothing but an echo: where it listens.
+const ECHO: &str = "AESYNC_BENCH_ECHO";
+
+/// A process that ends with the bench.
+struct Peer(Child);
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 fn main() {
-    // Threads inherit the core.
+    if let Some(path) = std::env::var_os(ECHO) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        return runtime.block_on(echo(UnixListener::bind(path).unwrap()));
+    }
+    // Threads and processes inherit the core.
     let this = nix::unistd::Pid::from_raw(0);
     let mut cores = nix::sched::CpuSet::new();
     cores.set(0).unwrap();
     nix::sched::sched_setaffinity(this, &cores).expect("pinned");
     let directory = TempDir::new().unwrap();
-    let (echo, daemon) = (directory.path().join("echo"), directory.path().join("daemon"));
+    let [echo, daemon, echo_process] = ["echo", "daemon", "process"].map(|name| directory.path().join(name));
     let _servers = start(echo.clone(), daemon.clone());
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let _echo = Peer(command.env(ECHO, &echo_process).spawn().unwrap());
+    let mut scene = support::Scene::new();
+    // What the daemon does for its server would be in the way.
+    let _gone = scene.kill_server();
+    let _aesyncd = support::process::Process::start(&scene, "");
+    let aesyncd = scene.socket();
+    wait_for(&echo_process);
+    wait_for(&aesyncd);
 
+    let line = format!("{}\n", "x".repeat(199));
+    let call = |method: &str| format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"{method}\"}}\n");
+    let get = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"records.get\",\"params\":{\"entityType\":\"a\",\"id\":\"x\"}}\n";
+    // Each with the place of the echo that it is held against.
     let cases = [
-        ("echo, 200 B", &echo, format!("{}\n", "x".repeat(199))),
-        ("ping", &daemon, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n".to_owned()),
-        ("status", &daemon, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"status\"}\n".to_owned()),
-        (
-            "records.get",
-            &daemon,
-            "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"records.get\",\"params\":{\"entityType\":\"a\",\"id\":\"x\"}}\n"
-                .to_owned(),
-        ),
+        ("echo, 200 B", &echo, line.clone(), 0),
+        ("ping", &daemon, call("ping"), 0),
+        ("status", &daemon, call("status"), 0),
+        ("records.get", &daemon, get.to_owned(), 0),
+        ("process: echo", &echo_process, line, 4),
+        ("process: ping", &aesyncd, call("ping"), 4),
+        ("process: status", &aesyncd, call("status"), 4),
     ];
-    let mut best = [Duration::MAX; 4];
+    let mut best = [Duration::MAX; 7];
     for _ in 0..REPEATS {
-        for (best, (_, path, request)) in best.iter_mut().zip(&cases) {
+        for (best, (_, path, request, _)) in best.iter_mut().zip(&cases) {
             *best = median(path, request).min(*best);
         }
     }
     println!("request and answer, p50, best of {REPEATS} times {ROUNDS}, one core");
-    for (best_of_case, (name, _, _)) in best.iter().zip(&cases) {
-        let micros = best_of_case.as_secs_f64() * 1e6;
-        println!("{name:12} {micros:7.2} µs  {:.2} of the echo", best_of_case.as_secs_f64() / best[0].as_secs_f64());
+    let ratio = |case: usize| best[case].as_secs_f64() / best[cases[case].3].as_secs_f64();
+    for (case, (name, _, _, _)) in cases.iter().enumerate() {
+        println!("{name:16} {:7.2} µs  {:.2} of its echo", best[case].as_secs_f64() * 1e6, ratio(case));
     }
     idle(&daemon);
+    claims::at_most("ping of aesyncd, of an echo that is a process", ratio(5), 1.3);
+    claims::at_most("status of aesyncd, of an echo that is a process", ratio(6), 1.6);
+    claims::at_most("ping of the interface by itself, of an echo in a thread", ratio(1), 1.3);
+    claims::at_most("status of the interface by itself, of an echo in a thread", ratio(2), 1.6);
 }
 
-fn start(echo: PathBuf, daemon: PathBuf) -> Vec<std::thread::JoinHandle<()>> {
+/// Until somebody listens there.
+fn wait_for(path: &Path) {
+    let deadline = Instant::now() + support::PATIENCE;
+    while let Err(error) = UnixStream::connect(path) {
+        assert!(Instant::now() < deadline, "{}: {error}", path.display());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+async fn echo(listener: UnixListener) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = stream.read(&mut buffer).await {
+                stream.write_all(&buffer[..count]).await.unwrap();
+            }
+        });
+    }
+}
+
+fn start(echo_path: PathBuf, daemon: PathBuf) -> Vec<std::thread::JoinHandle<()>> {
     let (ready, is_ready) = std::sync::mpsc::channel();
     let run = |serve: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
         std::thread::spawn(|| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(serve))
@@ -78,17 +137,9 @@ fn start(echo: PathBuf, daemon: PathBuf) -> Vec<std::thread::JoinHandle<()>> {
     let ready_too = ready.clone();
     let servers = vec![
         run(Box::pin(async move {
-            let listener = UnixListener::bind(echo).unwrap();
+            let listener = UnixListener::bind(echo_path).unwrap();
             ready.send(()).unwrap();
-            loop {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(async move {
-                    let mut buffer = [0; 4096];
-                    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-                        stream.write_all(&buffer[..count]).await.unwrap();
-                    }
-                });
-            }
+            echo(listener).await;
         })),
         run(Box::pin(async move {
             let fake = FakeDaemon::new(1 << 24);
@@ -165,6 +216,7 @@ fn idle(path: &Path) {
         }
         let each = resident().saturating_sub(before) as f64 * 1024.0 / clients.len() as f64;
         println!("{} connections {name}: {each:.0} B each", clients.len());
+        claims::at_most(&format!("KB of {} connections {name}, each", clients.len()), each / 1024.0, 4.0);
         drop(clients);
     }
 }

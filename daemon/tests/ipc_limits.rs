@@ -64,6 +64,45 @@ async fn while_the_daemon_reads_no_further_it_is_not_the_client_that_owes_a_line
     assert_eq!((client.json().await["id"].clone(), client.json().await["id"].clone()), (json!(1), json!(2)));
 }
 
+#[tokio::test]
+async fn neither_a_batch_nor_a_crowd_of_lines_keeps_the_others_from_their_turn() {
+    const CALLS: usize = 1000;
+    let house = House::open().await;
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "records.get", "params": {"entityType": "a", "id": "x"}});
+    let lines = format!("{call}\n").repeat(CALLS);
+    for request in [format!("[{}]\n", vec![call.to_string(); CALLS].join(",")), lines] {
+        let (mut greedy, mut modest) = (house.connect().await, house.connect().await);
+        for client in [&mut greedy, &mut modest] {
+            client.call("ping", json!({})).await;
+        }
+        *house.daemon.records_read.lock().unwrap() = 0;
+        // Both are there before the daemon, on the same thread, sees one of them.
+        assert_eq!(greedy.stream.get_mut().try_write(request.as_bytes()).unwrap(), request.len());
+        modest.stream.get_mut().try_write(b"{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"ping\"}\n").unwrap();
+        assert_eq!(modest.json().await["id"], 2);
+        let read = *house.daemon.records_read.lock().unwrap();
+        assert!(read < CALLS as u64 / 2, "{read} calls of another were carried out before");
+        wait_until("all calls", || *house.daemon.records_read.lock().unwrap() == CALLS as u64).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stop_amid_a_batch_answers_all_of_it() {
+    let house = House::open().await;
+    let mut client = house.connect().await;
+    let stop = house.stop.clone();
+    *house.daemon.on_record.lock().unwrap() = Some(Box::new(move |read| {
+        if read == 10 {
+            stop.send_replace(true);
+        }
+    }));
+    let params = json!({"entityType": "a", "id": "x"});
+    let call = |id| json!({"jsonrpc": "2.0", "id": id, "method": "records.get", "params": params});
+    client.send(format!("{}\n", (0..1000).map(call).collect::<Value>())).await;
+    assert_eq!(client.json().await.as_array().map(Vec::len), Some(1000));
+    client.expect_end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_stalled_subscriber_among_a_thousand_costs_the_others_no_event_and_the_daemon_no_memory() {
     const OTHERS: usize = 1000;

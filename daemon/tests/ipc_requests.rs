@@ -128,6 +128,12 @@ async fn errors_of_the_protocol_have_json_rpcs_own_codes_and_name_the_field() {
             "timeoutMs",
         ),
         (r#"{"jsonrpc":"2.0","id":6,"method":"changes","params":{"since":0,"waitMs":86400001}}"#, json!(6), -32602, "waitMs"),
+        (
+            r#"{"jsonrpc":"2.0","id":7,"method":"push","params":{"changes":{},"timeoutMs":86400001}}"#,
+            json!(7),
+            -32602,
+            "timeoutMs",
+        ),
         (r#"{"id":7,"method":"ping"}"#, json!(7), -32600, "jsonrpc"),
         ("{", Value::Null, -32700, "JSON"),
     ] {

@@ -28,22 +28,16 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// An `invalid_entity` error about this place.
+    /// An `invalid_entity` error about this place. Without a field it is about the entity as a whole, and `field` is empty.
     #[must_use]
     pub fn invalid(&self, field: Option<&str>, reason: &str, hint: &str) -> Error {
         let at = field.map(|field| format!(", field {field:?}")).unwrap_or_default();
-        let mut error = Error::new(
-            ErrorCode::InvalidEntity,
-            format!("{}[{}]{at}: {reason}; nothing was enqueued", self.entity_type, self.index),
-        )
-        .with("entityType", self.entity_type)
-        .with("index", self.index)
-        .with("reason", reason)
-        .hint(hint);
-        if let Some(field) = field {
-            error = error.with("field", field);
-        }
-        error
+        Error::new(ErrorCode::InvalidEntity, format!("{}[{}]{at}: {reason}; nothing was enqueued", self.entity_type, self.index))
+            .with("entityType", self.entity_type)
+            .with("index", self.index)
+            .with("field", field.unwrap_or_default())
+            .with("reason", reason)
+            .hint(hint)
     }
 }
 
@@ -230,8 +224,8 @@ mod tests {
     #[test]
     fn what_the_server_would_refuse_is_refused_with_its_place() {
         for (entity_type, value, field) in [
-            ("end_user", json!("text"), None),
-            ("end_user", json!(["a"]), None),
+            ("end_user", json!("text"), Some("")),
+            ("end_user", json!(["a"]), Some("")),
             ("end_user", json!({"id": 7}), Some("id")),
             ("end_user", json!({"id": "seven"}), Some("id")),
             ("end_user", json!({"id": "{aaaaaaaa-0000-4000-8000-00000000000a}"}), Some("id")),

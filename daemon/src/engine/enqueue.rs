@@ -52,7 +52,10 @@ pub fn enqueue(
     let mut pushed = Vec::new();
     for (entity_type, entities) in changes {
         let settings = draft.settings();
-        let Some(rules) = settings.rules(entity_type) else { return Ok(Err(unknown_type(settings, entity_type))) };
+        let Some(rules) = settings.rules(entity_type) else {
+            // It is wrong for the first of its entities as for all of them.
+            return Ok(Err(unknown_type(settings, entity_type).with("index", 0).with("field", "entityType")));
+        };
         for (index, value) in entities.iter().enumerate() {
             let salt = pushed.len() as u64;
             match enqueue_one(draft, rules, Place { entity_type, index }, value, seed.uuid(salt).to_string(), request_id)? {

@@ -324,6 +324,10 @@ pub(super) fn error_of(failure: &Failure) -> Error {
             .with("status", *status)
             .with("serverMessage", message.clone().unwrap_or_default())
             .hint("the daemon keeps what waits and tries again by itself"),
-        _ => Error::new(ErrorCode::ServerError, failure.detail.clone()),
+        // What was answered with status 200, and is not what such an answer may be.
+        _ => Error::new(ErrorCode::ServerError, failure.detail.clone())
+            .with("status", 200)
+            .with("serverMessage", "")
+            .hint("the daemon keeps what waits and tries again by itself"),
     }
 }

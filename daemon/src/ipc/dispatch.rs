@@ -1,11 +1,11 @@
 //! Which call is answered by whom.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use aesync_protocol::codec::{self, Id, write_error, write_event, write_result};
 use aesync_protocol::error::ErrorCode;
-use aesync_protocol::request::{Hello, OutboxList, RecordsList, StoreCheck, Subscribe};
+use aesync_protocol::request::{Hello, OutboxList, Push, RecordsList, StoreCheck, Subscribe};
 use aesync_protocol::response::{self, Empty, Pong, ServerName};
 use aesync_protocol::{Channel, Error, Event, OPENRPC, PROTOCOL, Request, Status};
 use futures_util::FutureExt as _;
@@ -109,7 +109,7 @@ impl Caller {
                 write(out, id, &Empty {})?;
             }
             Request::Clients(_) => write(out, id, &self.server.roster.answer(self.server.fanout.position().1))?,
-            Request::Discover(_) => write(out, id, &document()?)?,
+            Request::Discover(_) => write(out, id, document()?)?,
             other => return self.request_later(other, id.cloned()).map(Some),
         }
         Ok(None)
@@ -137,7 +137,12 @@ impl Caller {
                 reads::answer(server, id, move |source| source.check_store(after.as_deref())).boxed()
             }
             Request::ConflictsList(_) => reads::answer(server, id, |source| source.conflicts()).boxed(),
-            other => self.call_driver(other, id)?,
+            other => {
+                if let Request::Push(Push { timeout_ms: Some(millis), .. }) = &other {
+                    reads::waiting_time("timeoutMs", *millis)?;
+                }
+                self.call_driver(other, id)?
+            }
         })
     }
 
@@ -220,9 +225,15 @@ impl Caller {
     }
 }
 
-/// The OpenRPC document. It is asked for too rarely to be kept in the form that goes out.
-fn document() -> Result<Value, Error> {
-    serde_json::from_str(OPENRPC).map_err(|error| defect("the OpenRPC document is no JSON", &error))
+/// The OpenRPC document on one line, which is made at the first call.
+fn document() -> Result<&'static RawValue, Error> {
+    static LINE: OnceLock<Box<RawValue>> = OnceLock::new();
+    if let Some(line) = LINE.get() {
+        return Ok(line);
+    }
+    let document: Value = serde_json::from_str(OPENRPC).map_err(|error| defect("the OpenRPC document is no JSON", &error))?;
+    let line = to_raw_value(&document).map_err(|error| defect("the OpenRPC document could not be written as JSON", &error))?;
+    Ok(LINE.get_or_init(|| line))
 }
 
 fn stopping(method: &str) -> Error {

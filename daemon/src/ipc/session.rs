@@ -9,7 +9,7 @@ mod streams;
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -24,11 +24,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
-use super::batch;
+use super::batch::Batch;
 use super::dispatch::{Caller, Server};
 use super::later::{Later, error_line};
 use super::listener::stopped;
 use super::roster::Attendance;
+
+/// How many calls a connection makes before the others have their turn.
+const TURN: u32 = 64;
 
 /// With this many bytes of answers waiting, no more lines are taken.
 const MUCH_OUTPUT: usize = 256 * 1024;
@@ -70,8 +73,12 @@ pub(super) struct Session<T> {
     pending: FuturesUnordered<BoxFuture<'static, Finished>>,
     /// Calls in `pending`.
     in_flight: usize,
-    /// An answer in `pending` must go before all events.
-    events_held: bool,
+    /// Answers in `pending` that must go before all events.
+    events_held: usize,
+    /// A batch that is being carried out.
+    batch: Option<Box<Batch>>,
+    /// Whether its turn was over before it had taken everything there is.
+    is_amid_work: bool,
     /// Whether the client has said anything yet.
     has_asked: bool,
     /// Since when the client owes the rest of a line, or its first one.
@@ -103,7 +110,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             stalled_since: None,
             pending: FuturesUnordered::new(),
             in_flight: 0,
-            events_held: false,
+            events_held: 0,
+            batch: None,
+            is_amid_work: false,
             has_asked: false,
             owes_since: Some(Instant::now()),
             took: false,
@@ -139,16 +148,18 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     async fn hear_out(&mut self) -> Option<io::Result<()>> {
         let heard = poll_fn(|cx| match self.poll(cx) {
             Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-            Poll::Pending if self.has_asked => Poll::Ready(None),
+            Poll::Pending if self.has_asked && !self.is_amid_work => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         });
         tokio::time::timeout(NEWCOMER, heard).await.unwrap_or(None)
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut turn = TURN;
+        self.is_amid_work = false;
         loop {
             let mut moved = self.poll_pending(cx);
-            moved |= self.take_lines();
+            moved |= self.take_lines(&mut turn);
             moved |= self.poll_write(cx)?;
             moved |= self.poll_events(cx)?;
             moved |= self.poll_read(cx)?;
@@ -179,6 +190,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 self.refuse_silent();
                 continue;
             }
+            if turn == 0 {
+                self.is_amid_work = true;
+                self.note();
+                // Its waker is woken after the sockets were looked at. By itself it would go before all that wait for theirs.
+                return pin!(tokio::task::yield_now()).poll(cx).map(|()| Ok(()));
+            }
             if !moved && !self.poll_alarm(cx) {
                 self.note();
                 return Poll::Pending;
@@ -189,7 +206,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     /// Everything that was asked is answered and written.
     fn is_finished(&self) -> bool {
         let all_lines_taken = !matches!(self.stage, Stage::HalfClosed { .. }) || self.lines.is_empty();
-        all_lines_taken && self.pending.is_empty() && self.out.is_empty()
+        all_lines_taken && self.batch.is_none() && self.pending.is_empty() && self.out.is_empty()
     }
 
     fn poll_pending(&mut self, cx: &mut Context<'_>) -> bool {
@@ -198,7 +215,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             && let Poll::Ready(Some(finished)) = self.pending.poll_next_unpin(cx)
         {
             self.in_flight -= finished.calls;
-            self.events_held &= !finished.opens_subscription;
+            self.events_held -= usize::from(finished.opens_subscription);
             self.answers_wait |= !finished.line.is_empty();
             if self.out.is_empty() {
                 self.out = finished.line;
@@ -215,9 +232,32 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         open && self.in_flight < self.caller.server.limits.in_flight && self.out.len() < MUCH_OUTPUT
     }
 
-    fn take_lines(&mut self) -> bool {
-        let mut moved = false;
-        while self.may_take() {
+    /// Carries on with the batch; false when there is none, or no more is to be done in this turn.
+    fn carry_on(&mut self, turn: &mut u32) -> bool {
+        while let Some(batch) = &mut self.batch
+            && *turn > 0
+        {
+            *turn -= 1;
+            if batch.step(&mut self.caller) {
+                continue;
+            }
+            let Some(batch) = self.batch.take() else { break };
+            let before = self.out.len();
+            if let Some(later) = batch.finish(self.caller.server.limits.in_flight, &mut self.out) {
+                let Later { line, calls, opens_subscription } = later;
+                self.in_flight += calls;
+                self.events_held += usize::from(opens_subscription);
+                self.pending.push(line.map(move |line| Finished { line, calls, opens_subscription }).boxed());
+            }
+            self.answers_wait |= self.out.len() > before;
+            return true;
+        }
+        false
+    }
+
+    fn take_lines(&mut self, turn: &mut u32) -> bool {
+        let mut moved = self.carry_on(turn);
+        while self.batch.is_none() && self.may_take() && *turn > 0 {
             let before = self.out.len();
             let next = match self.stage {
                 Stage::HalfClosed { .. } => self.lines.finish(),
@@ -225,6 +265,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             };
             let Some(line) = next else { break };
             moved = true;
+            *turn -= 1;
             self.has_asked = true;
             self.owes_since = None;
             match line.map(codec::parse) {
@@ -235,14 +276,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                         self.pending.push(finished.boxed());
                     }
                 }
-                Ok(Ok(Incoming::Batch(calls))) => {
-                    if let Some(later) = batch::run(&mut self.caller, calls, &mut self.out) {
-                        let Later { line, calls, opens_subscription } = later;
-                        self.in_flight += calls;
-                        self.events_held |= opens_subscription;
-                        self.pending.push(line.map(move |line| Finished { line, calls, opens_subscription }).boxed());
-                    }
-                }
+                Ok(Ok(Incoming::Batch(calls))) => self.batch = Some(Box::new(Batch::new(calls))),
                 Ok(Err(Refused { id, error })) => {
                     self.out.extend_from_slice(&error_line(Some(&id), &error));
                     self.count_garbage();
@@ -257,6 +291,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 }
             }
             self.answers_wait |= self.out.len() > before;
+            self.carry_on(turn);
         }
         // The first request is owed from the start; blank lines are none.
         if self.has_asked {

@@ -32,7 +32,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
     /// rest of a few lines.
     pub(super) fn poll_events(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let mut moved = false;
-        while self.out.is_empty() && !self.events_held && self.stage == Stage::Open {
+        while self.out.is_empty() && !self.holds_events() && self.stage == Stage::Open {
             let Some(subscription) = &mut self.caller.subscription else { break };
             if let Err(error) = subscription.poll_page(cx) {
                 tracing::info!(%error, "a subscriber must resume: the durable feed can't be read from where it stands");
@@ -89,6 +89,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
             }
         }
         Ok(moved)
+    }
+
+    /// Whether an answer must go before all events.
+    fn holds_events(&self) -> bool {
+        self.events_held > 0 || self.batch.as_ref().is_some_and(|batch| batch.opens_subscription())
     }
 
     /// Says why nothing more follows, and closes the connection once the calls under way are answered: an application that does not know
