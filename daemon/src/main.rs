@@ -178,6 +178,8 @@ async fn serve(args: Args, environment: Environment, scope: Scope, loaded: Loade
     {
         options.inherited = handed.for_daemon().context("taking over the socket that systemd opened")?;
     }
+    #[cfg(not(unix))]
+    let _ = handed;
     #[cfg(windows)]
     if args.service {
         options.audience = aesyncd::ipc::Audience::SignedIn;

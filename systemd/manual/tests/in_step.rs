@@ -32,6 +32,9 @@ fn the_page_of_the_daemon_has_every_variable_that_it_reads() {
     let mut files = vec![sources];
     let mut found = 0;
     while let Some(path) = files.pop() {
+        if path.ends_with("store/tests") {
+            continue;
+        }
         if path.is_dir() {
             files.extend(path.read_dir().expect("readable").map(|entry| entry.expect("an entry").path()));
             continue;
