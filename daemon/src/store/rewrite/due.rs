@@ -114,6 +114,8 @@ mod tests {
     use super::*;
 
     const MB: u64 = 1 << 20;
+    /// A value of 1 MB.
+    const LARGE: usize = 1 << 20;
 
     fn counted(size: u64, live: u64) -> Due {
         let mut due = Due::new(64 * MB);
@@ -165,7 +167,7 @@ mod tests {
     fn a_load_that_replaces_is_copied_now_and_then_however_long_it_lasts() {
         let (mut due, mut size, mut copies, mut largest) = (counted(65 * MB, 20 * MB), 65 * MB, 0, 0);
         for _ in 0..1_000 {
-            due.account(20, Some(MB as usize), Some(MB as usize));
+            due.account(20, Some(LARGE), Some(LARGE));
             size += 2 * MB;
             largest = largest.max(size);
             if due.look(size, None, false) {
@@ -195,7 +197,7 @@ mod tests {
         assert!(due.look(235 * MB, None, true));
         due.copied(220 * MB);
         for _ in 0..51 {
-            due.account(0, None, Some(MB as usize));
+            due.account(0, None, Some(LARGE));
         }
         assert!(due.look(221 * MB, None, true));
     }
