@@ -481,6 +481,7 @@ impl Driver {
             Request::Metrics(_) => {
                 let mut text = metrics::text(&self.status.borrow(), self.fanout.subscribers(), self.engine.unknown_events());
                 metrics::store(&mut text, &self.figures, self.reader.sizes().ok());
+                let text = metrics::labelled(&text, &self.status.borrow().daemon.instance);
                 to_json(&aesync_protocol::response::MetricsText { text })
             }
             Request::Shutdown(_) => {
