@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::support::finish;
 use crate::table::Table;
 
-/// In front of the journal, which is the machine's own.
+/// What the file holds.
 fn report(table: &Table, name: &str) -> String {
     let path = table.dir.path().join(name);
     table.aectl(&["bug-report", "--output", path.to_str().expect("UTF-8")]).ok();
@@ -51,7 +51,7 @@ fn a_report_explains_a_fault_with_a_daemon_and_without_one_and_holds_no_secret()
     assert!(section(&down, "aesyncd --check").contains("ok: configuration"), "{down}");
     for report in [&up, &down] {
         let listed = section(report, "state directory");
-        assert!(listed.starts_with(&format!("040700 ")) && listed.contains(" sled "), "{listed}");
+        assert!(listed.starts_with("040700 ") && listed.contains(" sled "), "{listed}");
     }
 
     let secrets = [table.password.as_str(), &other, kept.trim(), "hunter2-of-a-row", "ada@example.com"];
