@@ -205,8 +205,9 @@ fn a_token_that_the_server_refuses_is_found() {
     let Some(table) = signed_in() else { return };
     table.control("faults", &json!({"fault": "reject_tokens"}));
     table.aectl(&["pull"]);
-    table.wait_for("the refusal", |table| table.status()["auth"]["state"] == "rejected");
-    table.examine().assert("sign-in", "broken", "refuses the token", "aectl login");
+    table.wait_for("the refusal to be found", |table| {
+        table.examine().first("sign-in") == ("broken", "The server refuses the token.", "aectl login")
+    });
 }
 
 #[test]
