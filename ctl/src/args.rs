@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::ErrorKind;
 use clap::{ArgMatches, Args as _, CommandFactory as _, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::cmd;
@@ -41,7 +42,7 @@ pub(crate) struct Global {
     /// The daemon's socket [default: what `aectl socket-path` prints]
     #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
     pub(crate) socket: Option<PathBuf>,
-    /// The daemon of this name, where there are several
+    /// The daemon of this name, where there are several; goes before AESYNC_SOCKET
     #[arg(long, global = true, value_name = "NAME", help_heading = "Global options")]
     pub(crate) instance: Option<String>,
     /// Print the daemon's result itself, as one JSON document (streams: one a line)
@@ -168,7 +169,13 @@ impl Args {
     fn read(words: Vec<OsString>) -> Result<Self, clap::Error> {
         let mut command = words.get(1).and_then(|word| only(word)).unwrap_or_else(Self::command);
         let mut matches = command.try_get_matches_from_mut(words)?;
-        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+        let args = Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
+        // clap sees no conflict between a global option before the command and one behind it.
+        if args.global.socket.is_some() && args.global.instance.is_some() {
+            let both = "--socket and --instance both say which daemon is meant; give one of them";
+            return Err(command.error(ErrorKind::ArgumentConflict, both));
+        }
+        Ok(args)
     }
 
     /// A shell prompt is no place for error messages.
@@ -218,6 +225,19 @@ mod tests {
         let args = Args::parse_from(["aectl", "status", "--json", "--timeout", "2s", "--socket", "/s"]);
         assert!(args.global.json);
         assert_eq!((args.global.timeout, args.global.socket), (Some(Duration::from_secs(2)), Some(PathBuf::from("/s"))));
+    }
+
+    #[test]
+    fn two_ways_to_say_which_daemon_are_a_usage_error_wherever_they_stand() {
+        for words in [
+            ["aectl", "--socket", "/s", "--instance", "shop", "ping"],
+            ["aectl", "--socket", "/s", "ping", "--instance", "shop"],
+            ["aectl", "ping", "--instance", "shop", "--socket", "/s"],
+        ] {
+            let error = Args::read(words.map(OsString::from).into()).expect_err("a conflict");
+            assert_eq!(error.exit_code(), 2, "{error}");
+            assert!(error.to_string().contains("--socket and --instance"), "{error}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::exit::Failure;
+use crate::keeper::Keeper;
 use crate::output::{Output, View};
 
 /// What the daemon answers out of its own memory or disk.
@@ -60,9 +61,15 @@ impl Context {
 
     /// What it means that nobody listens at the path where this command looked.
     pub(crate) fn absence(&self, path: &Path) -> Absence {
-        let from_environment = std::env::var_os(endpoint::SOCKET_VARIABLE).is_some_and(|path| !path.is_empty());
+        let in_environment = || std::env::var_os(endpoint::SOCKET_VARIABLE).is_some_and(|path| !path.is_empty());
+        let from_environment = self.instance.is_none() && in_environment();
         let named = if self.socket.is_some() { Some("--socket") } else { from_environment.then_some(endpoint::SOCKET_VARIABLE) };
-        Absence::of(path, named, self.instance.as_deref(), is_root())
+        Absence::of(path, named, &self.keeper(path))
+    }
+
+    /// Who keeps the daemon running that listens at the path.
+    pub(crate) fn keeper(&self, path: &Path) -> Keeper {
+        Keeper::of(path, self.instance.as_deref())
     }
 
     /// `--timeout`, or what the command thinks right.
@@ -104,25 +111,17 @@ impl Context {
 /// Why nobody listens, as far as it can be told, and what helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Absence {
-    /// A service is not started.
-    Service { start: String },
+    /// A service is not started; it can be, and the daemon can be run by hand.
+    Service { start: String, program: String },
     /// The path was named, and no service listens there by itself.
     Named { path: PathBuf, by: &'static str },
 }
 
 impl Absence {
-    fn of(path: &Path, named: Option<&'static str>, instance: Option<&str>, is_root: bool) -> Self {
-        let is_system = path.starts_with(endpoint::SYSTEM_DIR);
-        let service = match instance {
-            Some(name) if name != endpoint::DEFAULT_INSTANCE => format!("aesyncd@{name}"),
-            _ => "aesyncd".to_owned(),
-        };
+    fn of(path: &Path, named: Option<&'static str>, keeper: &Keeper) -> Self {
         match named {
-            Some(by) if !is_system => Self::Named { path: path.to_owned(), by },
-            _ if cfg!(windows) => Self::Service { start: "sc start aesyncd".to_owned() },
-            // Root's own services are the system's.
-            _ if is_system || is_root => Self::Service { start: format!("systemctl start {service}") },
-            _ => Self::Service { start: "systemctl --user start aesyncd".to_owned() },
+            Some(by) if !path.starts_with(endpoint::SYSTEM_DIR) => Self::Named { path: path.to_owned(), by },
+            _ => Self::Service { start: keeper.start(), program: keeper.program() },
         }
     }
 }
@@ -130,7 +129,12 @@ impl Absence {
 impl fmt::Display for Absence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Service { start } => write!(f, "aesyncd is not running; start it with `{start}`, or run `aesyncd`"),
+            Self::Service { start, program } if start == program => {
+                write!(f, "aesyncd is not running; start it with `{start}`")
+            }
+            Self::Service { start, program } => {
+                write!(f, "aesyncd is not running; start it with `{start}`, or run `{program}`")
+            }
             Self::Named { path, by } => write!(
                 f,
                 "aesyncd is not running: no daemon listens on {path}, which {by} names; start one with `aesyncd --socket {path}`, \
@@ -139,16 +143,6 @@ impl fmt::Display for Absence {
             ),
         }
     }
-}
-
-#[cfg(unix)]
-fn is_root() -> bool {
-    nix::unistd::Uid::effective().is_root()
-}
-
-#[cfg(not(unix))]
-fn is_root() -> bool {
-    false
 }
 
 /// Calls a method by name, with params that need not be the method's own type.
@@ -175,29 +169,22 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-#[cfg(all(test, unix))]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
     #[test]
     fn whoever_looks_in_vain_is_told_how_the_daemon_is_started_there() {
-        let (system, user) = (Path::new("/run/aesyncd/aesyncd.sock"), Path::new("/run/user/1000/aesyncd/aesyncd.sock"));
-        for (path, named, instance, is_root, expected) in [
-            (system, None, None, false, "`systemctl start aesyncd`"),
-            (system, None, Some("b"), false, "`systemctl start aesyncd@b`"),
-            (user, None, None, false, "`systemctl --user start aesyncd`"),
-            (user, None, None, true, "`systemctl start aesyncd`"),
-            (system, Some("AESYNC_SOCKET"), None, true, "`systemctl start aesyncd`"),
-            (
-                user,
-                Some("--socket"),
-                None,
-                true,
-                "no daemon listens on /run/user/1000/aesyncd/aesyncd.sock, which --socket names; start one with `aesyncd --socket",
-            ),
-            (user, Some("AESYNC_SOCKET"), None, false, "leave AESYNC_SOCKET out for the usual one"),
+        let (system, other) = (Path::new("/run/aesyncd/aesyncd.sock"), Path::new("/tmp/s"));
+        let shop = Path::new("/run/aesyncd/shop.sock");
+        for (path, named, expected) in [
+            (system, None, "`systemctl start aesyncd`, or run `aesyncd`"),
+            (shop, None, "`systemctl start aesyncd@shop`, or run `aesyncd --instance shop`"),
+            (system, Some("AESYNC_SOCKET"), "`systemctl start aesyncd`"),
+            (other, Some("--socket"), "no daemon listens on /tmp/s, which --socket names; start one with `aesyncd --socket"),
+            (other, Some("AESYNC_SOCKET"), "leave AESYNC_SOCKET out for the usual one"),
         ] {
-            let said = Absence::of(path, named, instance, is_root).to_string();
+            let said = Absence::of(path, named, &Keeper::of(path, None)).to_string();
             assert!(said.starts_with("aesyncd is not running") && said.contains(expected), "{expected}: {said}");
         }
     }

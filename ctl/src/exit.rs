@@ -134,7 +134,7 @@ mod tests {
             (ClientError::PermissionDenied { path: "/s".into(), group: None, source: refused() }.into(), NOT_ALLOWED),
             (ClientError::Timeout { method: "ping".into(), after: std::time::Duration::ZERO }.into(), TIMED_OUT),
             (ClientError::Protocol { reason: "x".into() }.into(), FAILED),
-            (Failure::NotRunning(Absence::Service { start: "x".into() }), NO_DAEMON),
+            (Failure::NotRunning(Absence::Service { start: "x".into(), program: "x".into() }), NO_DAEMON),
             (EndpointError::Empty.into(), USAGE),
             (Failure::Usage("x".into()), USAGE),
             (Failure::NotReached("x".into()), TIMED_OUT),

@@ -5,6 +5,7 @@ mod cmd;
 mod complete;
 mod context;
 mod exit;
+mod keeper;
 mod output;
 mod progress;
 mod text;

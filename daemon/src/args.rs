@@ -1,6 +1,7 @@
 //! The command line of the daemon.
 
 mod check;
+mod probe;
 
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use aesync_protocol::endpoint::{DEFAULT_INSTANCE, EndpointError, Scope, check_in
 use clap::Parser;
 
 pub use self::check::check;
+pub use self::probe::probe;
 use crate::config::{Config, ConfigError, Environment, Installation, Loaded};
 use crate::service::log::check_filter;
 
@@ -52,9 +54,12 @@ pub struct Args {
     /// Read the configuration, say what is wrong, and exit
     #[arg(long)]
     pub check: bool,
+    /// Ask the server, the configured one or that at URL, for its health and for a websocket; print what came as JSON, and exit
+    #[arg(long, value_name = "URL", num_args = 0..=1, conflicts_with_all = ["export", "import", "check"])]
+    pub probe: Option<Option<String>>,
     /// Run as a service; only the service control manager can start it so
     #[cfg(windows)]
-    #[arg(long, conflicts_with_all = ["export", "import", "check"])]
+    #[arg(long, conflicts_with_all = ["export", "import", "check", "probe"])]
     pub service: bool,
 }
 

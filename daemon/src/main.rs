@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aesync_protocol::endpoint::Scope;
-use aesyncd::args::{Args, EXIT_CONFIGURATION, EXIT_USAGE, check};
+use aesyncd::args::{Args, EXIT_CONFIGURATION, EXIT_USAGE, check, probe};
 use aesyncd::config::{Config, Environment, Loaded, make_user_directories, scope_of_this_process};
 #[cfg(unix)]
 use aesyncd::service::activation;
@@ -38,6 +38,9 @@ fn main() -> ExitCode {
     if args.check {
         return check(&args, &Environment::of_this_process(), scope_of_this_process());
     }
+    if let Some(url) = &args.probe {
+        return probe(&args, url.as_deref(), &Environment::of_this_process(), scope_of_this_process());
+    }
     aesync_allocator::keep_little();
     ExitCode::from(run(args))
 }
@@ -54,7 +57,7 @@ fn as_service() -> ExitCode {
     }
 }
 
-/// Everything but `--check`; returns the exit code.
+/// Everything but `--check` and `--probe`; returns the exit code.
 fn run(args: Args) -> u8 {
     // What it keeps is for nobody else, and sled asks for no mode of its own (rule R41). The socket gets its mode explicitly.
     #[cfg(unix)]

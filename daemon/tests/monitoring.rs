@@ -98,10 +98,27 @@ async fn what_the_dashboard_and_the_alerts_ask_for_is_what_the_daemon_prints() {
     assert_eq!((dashboard.len() >= 10, alerts.len()), (true, ALERTS.matches("- alert: ").count()));
     check(&dashboard, &families);
     check(&alerts, &families);
-    for name in families.keys() {
+    for (name, labels) in &families {
         let is_in_base_units = !["milli", "micro", "nano", "minutes", "hours", "kilo"].iter().any(|unit| name.contains(unit));
         assert!(is_in_base_units, "{name} is not in seconds or bytes");
+        assert_eq!(labels.get("daemon"), Some(&BTreeSet::from(["default".to_owned()])), "{name} says which daemon it is of");
         assert!(text.contains(&format!("# HELP {name} ")) && text.contains(&format!("# TYPE {name} ")), "{name} in:\n{text}");
+    }
+}
+
+#[test]
+fn an_alert_is_about_one_daemon_of_one_machine() {
+    for expression in expressions_of_the_alerts() {
+        for word in [" by (", " on ("] {
+            for (at, _) in expression.match_indices(word) {
+                assert!(expression[at + word.len()..].starts_with("instance, daemon)"), "{expression}");
+            }
+        }
+    }
+    let summaries: Vec<_> = ALERTS.lines().filter_map(|line| line.trim().strip_prefix("summary: ")).collect();
+    assert_eq!(summaries.len(), ALERTS.matches("- alert: ").count());
+    for summary in summaries {
+        assert!(summary.starts_with("\"{{ $labels.instance }} ({{ $labels.daemon }}): "), "{summary}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! Where the socket is: one rule for the daemon, `aectl` and every client.
 //!
-//! A client takes the first of: a path that it was given (`--socket`), `AESYNC_SOCKET`, the system daemon's socket if it is there, the
-//! user daemon's socket. A daemon binds to the first of: a path that it was given, `AESYNC_SOCKET`, its configuration's `ipc.socket`,
-//! the default of its [`Scope`].
+//! A client takes the first of: a path that it was given (`--socket`), `AESYNC_SOCKET` unless it was given an instance (`--instance`), the
+//! system daemon's socket if it is there, the user daemon's socket. A daemon binds to the first of: a path that it was given,
+//! `AESYNC_SOCKET`, its configuration's `ipc.socket`, the default of its [`Scope`].
 //!
 //! | instance  | system                      | user                                 | Windows                |
 //! |-----------|-----------------------------|--------------------------------------|------------------------|
@@ -95,7 +95,7 @@ pub fn locate(explicit: Option<&Path>, instance: Option<&str>) -> Result<PathBuf
 
 /// The path at which a client looks for the daemon; `present` tells whether a file is there.
 ///
-/// Without a runtime directory it is the system daemon's, so that an error names a path.
+/// Whoever names an instance means that one, whatever socket the environment names. Without a runtime directory it is the system daemon's, so that an error names a path.
 ///
 /// # Errors
 /// For a path or an instance name that can't be used.
@@ -105,8 +105,9 @@ pub fn find(
     environment: &Environment,
     present: impl Fn(&Path) -> bool,
 ) -> Result<PathBuf, EndpointError> {
+    let from_environment = environment.socket().filter(|_| instance.is_none());
     let instance = checked_instance(instance)?;
-    if let Some(path) = explicit.or_else(|| environment.socket()) {
+    if let Some(path) = explicit.or(from_environment) {
         return checked_path(path.to_owned());
     }
     if cfg!(windows) {
@@ -144,6 +145,24 @@ pub fn bind_path(
             checked_path(user_path(dir, instance))
         }
     }
+}
+
+/// Whose daemon, and which instance, listens at a path where nobody chose it; `None` for a path of somebody's choice.
+#[must_use]
+pub fn usual_at(path: &Path, environment: &Environment) -> Option<(Scope, String)> {
+    let dir = path.parent()?;
+    let scope = if dir == Path::new(SYSTEM_DIR) {
+        Scope::System
+    } else if environment.runtime_dir().is_some_and(|runtime| dir == runtime.join("aesyncd")) {
+        Scope::User
+    } else {
+        return None;
+    };
+    let instance = match path.file_name()?.to_str()?.strip_suffix(".sock")? {
+        "aesyncd" => DEFAULT_INSTANCE,
+        name => checked_instance(Some(name)).ok()?,
+    };
+    Some((scope, instance.to_owned()))
 }
 
 /// The named pipe of an instance on Windows.
@@ -255,6 +274,42 @@ mod tests {
         assert_eq!(find(None, Some(DEFAULT_INSTANCE), &environment, |_| true), Ok(PathBuf::from(SYSTEM)));
         assert_eq!(pipe_name(DEFAULT_INSTANCE), r"\\.\pipe\aesyncd");
         assert_eq!(pipe_name("shop-2"), r"\\.\pipe\aesyncd-shop-2");
+    }
+
+    #[test]
+    fn a_client_that_names_an_instance_is_not_sent_elsewhere_by_the_environment() {
+        let environment = environment("/b", "/run/user/7");
+        for (explicit, instance, expected) in [
+            (None, Some("shop-2"), "/run/aesyncd/shop-2.sock"),
+            (None, Some(DEFAULT_INSTANCE), SYSTEM),
+            (None, None, "/b"),
+            (Some("/a"), Some("shop-2"), "/a"),
+        ] {
+            let found = find(explicit.map(Path::new), instance, &environment, |_| true);
+            assert_eq!(found, Ok(PathBuf::from(expected)), "{explicit:?} {instance:?}");
+        }
+        let bound = bind_path(None, None, Scope::System, Some("shop-2"), &environment);
+        assert_eq!(bound, Ok(PathBuf::from("/b")), "a daemon does as its environment says");
+    }
+
+    #[test]
+    fn a_usual_path_tells_whose_daemon_and_which_instance_it_is_of() {
+        let environment = environment("", "/run/user/7");
+        for (path, expected) in [
+            (SYSTEM, Some((Scope::System, DEFAULT_INSTANCE))),
+            ("/run/aesyncd/shop-2.sock", Some((Scope::System, "shop-2"))),
+            (USER, Some((Scope::User, DEFAULT_INSTANCE))),
+            ("/run/user/7/aesyncd/shop-2.sock", Some((Scope::User, "shop-2"))),
+            ("/run/user/8/aesyncd/aesyncd.sock", None),
+            ("/run/aesyncd/UPPER.sock", None),
+            ("/run/aesyncd/aesyncd", None),
+            ("/tmp/aesyncd.sock", None),
+            ("aesyncd.sock", None),
+            ("/", None),
+        ] {
+            let found = usual_at(Path::new(path), &environment);
+            assert_eq!(found, expected.map(|(scope, name)| (scope, name.to_owned())), "{path}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `aectl bug-report`: what whoever looks into a fault needs to know, in one file, without secrets and without anybody's records.
 
+mod directory;
 mod redact;
 
 use std::fmt::Write as _;
@@ -8,19 +9,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
-use aesync_protocol::request::{ConfigGet, GetStatus, Method, Metrics, OutboxList};
+use aesync_protocol::request::{ConfigGet, GetStatus, GetStoreFigures, Method, Metrics, OutboxList};
 use aesync_protocol::response::{EntryPage, MetricsText};
 use serde_json::json;
 
-use super::{doctor, external};
+use super::doctor::{self, Checked, Examined};
+use super::external;
 use crate::context::{Context, LOCAL, parse};
 use crate::exit::Failure;
+use crate::keeper::Keeper;
 use crate::output::{Paint, View, now};
 use crate::text::clean;
 
 const EXAMPLES: &str = "\
 The file has versions, the configuration without secrets, the status, the examination of `aectl doctor`, errors of the outbox without its
-data, metrics, and the journal's warnings. It names the server, the tenant and who is signed in: read it before you pass it on.
+data, metrics, what the state directory takes up, and the journal's warnings. Without a daemon it has what can be told without one. It names the server, the tenant and who is signed in: read it before you pass it on.
 
 Example:
   aectl bug-report --output report.txt";
@@ -72,9 +75,11 @@ fn report(context: &Context) -> Result<String, Failure> {
     let view = View { paint: Paint(false), width: None, now: now() };
     let mut text = format!("aesync bug report, {}\n", view.now);
     section(&mut text, "versions", &versions());
-    section(&mut text, "examination", &doctor::list_text(&doctor::examine(context)?, &view));
+    let Examined { findings, checked, state, keeper, .. } = doctor::examine(context)?;
+    section(&mut text, "examination", &doctor::list_text(&findings, &view));
     section(&mut text, "status", &answer(context, &GetStatus {}, str::to_owned));
     section(&mut text, "configuration", &answer(context, &ConfigGet {}, str::to_owned));
+    section(&mut text, "aesyncd --check", &check(checked.as_ref()));
     section(&mut text, "outbox", &answer(context, &OutboxList { limit: Some(ENTRIES), ..OutboxList::default() }, outbox));
     section(
         &mut text,
@@ -83,7 +88,9 @@ fn report(context: &Context) -> Result<String, Failure> {
             serde_json::from_str(json).map_or_else(|_| json.to_owned(), |metrics: MetricsText| metrics.text)
         }),
     );
-    section(&mut text, "journal, warnings and worse", &journal());
+    section(&mut text, "store", &answer(context, &GetStoreFigures {}, str::to_owned));
+    section(&mut text, "state directory", &state.map_or_else(|| "not known".to_owned(), |dir| directory::list(&dir)));
+    section(&mut text, "journal, warnings and worse", &journal(&keeper));
     Ok(text)
 }
 
@@ -134,9 +141,25 @@ fn outbox(json: &str) -> String {
     page.entries.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-fn journal() -> String {
+fn check(checked: Option<&Result<Checked, String>>) -> String {
+    match checked {
+        None => "not there: aesyncd is not installed here, or runs by a configuration that only it knows".to_owned(),
+        Some(Err(error)) => format!("not there: {error}"),
+        Some(Ok(Checked { summary, warnings, errors })) => {
+            let errors = errors.iter().map(|error| format!("error: {error}"));
+            let warnings = warnings.iter().map(|warning| format!("warning: {warning}"));
+            errors.chain(warnings).chain(summary.clone()).map(|line| clean(&line).into_owned()).collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
+fn journal(keeper: &Keeper) -> String {
+    let Some((unit, user)) = keeper.unit() else {
+        return format!("not there: no unit runs this daemon; look at {}", keeper.log());
+    };
     let mut command = Command::new("journalctl");
-    command.args(["-u", "aesyncd", "-p", "warning", "-n", "100", "--no-pager", "-o", "short-iso-precise"]);
+    command.args(user.then_some("--user"));
+    command.args(["-u", &unit, "-p", "warning", "-n", "100", "--no-pager", "-o", "short-iso-precise"]);
     match external::output_of(&mut command, PATIENCE) {
         Ok(done) if done.success => done.stdout,
         Ok(done) => format!("not there: {}", done.stderr),

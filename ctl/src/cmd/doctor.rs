@@ -3,13 +3,15 @@
 mod configuration;
 mod deep;
 mod finding;
-mod health;
+mod installed;
+mod owner;
 mod place;
 mod server;
 mod service;
 mod store;
 mod system;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use aesync_protocol::Status;
@@ -18,7 +20,10 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::exit::{FAILED, Failure};
+use crate::keeper::Keeper;
 pub(super) use finding::{Finding, Level, list_text};
+pub(super) use installed::Checked;
+use installed::Installed;
 
 pub(crate) const EXAMPLES: &str = "\
 Works without the daemon, too. Exits with 1 when something is broken, with 0 when there are only warnings.
@@ -46,11 +51,11 @@ pub(crate) struct Args {
 }
 
 pub(super) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
-    let (mut findings, told) = look(context)?;
+    let Examined { mut findings, told, keeper, .. } = examine(context)?;
     let mut deep = None;
     if args.deep {
-        let (found, totals) = deep::check(context, &told);
-        findings.extend(found);
+        let (found, totals) = deep::check(context, &told, &keeper);
+        findings.extend(found.into_iter().map(|finding| finding.addressed(&keeper)));
         deep = Some(totals);
     }
     let broken = findings.iter().filter(|finding| finding.level == Level::Broken).count();
@@ -70,19 +75,45 @@ fn report(findings: &[Finding], broken: usize, deep: Option<&deep::Totals>) -> V
     report
 }
 
-/// Everything that was found, from the near end of the chain to the far one.
-pub(super) fn examine(context: &Context) -> Result<Vec<Finding>, Failure> {
-    look(context).map(|(findings, _)| findings)
+/// What an examination came to.
+#[derive(Debug)]
+pub(super) struct Examined {
+    /// From the near end of the chain to the far one.
+    pub(super) findings: Vec<Finding>,
+    /// What the installed daemon thinks of its configuration, where that can be told.
+    pub(super) checked: Option<Result<Checked, String>>,
+    /// Where the state is.
+    pub(super) state: Option<PathBuf>,
+    pub(super) keeper: Keeper,
+    told: Told,
 }
 
-fn look(context: &Context) -> Result<(Vec<Finding>, Told), Failure> {
+pub(super) fn examine(context: &Context) -> Result<Examined, Failure> {
     let path = context.socket_path()?;
-    let mut findings = vec![service::socket(&path)];
-    let told = service::ask(context, &mut findings);
-    findings.push(configuration::check(&told));
-    findings.extend(place::check(&told));
-    findings.extend(store::check(context, &told));
-    findings.extend(server::check(context, &told));
+    let mut keeper = context.keeper(&path);
+    let mut findings = vec![service::socket(&path, &keeper)];
+    let told = service::ask(context, &keeper, &mut findings);
+    let daemon = told.status.as_ref().map(|status| &status.daemon);
+    if let Some(daemon) = daemon {
+        keeper = keeper.with_process(daemon.pid, &daemon.instance);
+    }
+    let installed = Installed::find(&keeper, &path);
+    // What a running daemon was started with by hand is known to nobody else.
+    let is_known = daemon.is_none() || keeper.scope.is_some();
+    let checked = installed.as_ref().filter(|_| is_known).map(|installed| installed.check().map_err(|error| error.to_string()));
+    let account = owner::account(daemon.map(|daemon| daemon.pid), &keeper);
+    findings.extend(configuration::check(&told, checked.as_ref(), account.as_ref()));
+    let state = state_dir(&told, checked.as_ref());
+    findings.extend(place::check(state.as_deref(), daemon.is_some(), account.as_ref()));
+    findings.extend(store::check(context, &told, &keeper));
+    findings.extend(server::check(context, &told, installed.as_ref()));
     findings.extend(told.status.iter().flat_map(|status| &status.attention).map(service::attention));
-    Ok((findings, told))
+    let findings = findings.into_iter().map(|finding| finding.addressed(&keeper)).collect();
+    Ok(Examined { findings, checked, state, keeper, told })
+}
+
+/// As the running daemon says, or as the next one would have it.
+fn state_dir(told: &Told, checked: Option<&Result<Checked, String>>) -> Option<PathBuf> {
+    let running = told.configuration.as_ref().and_then(|shown| shown.get("state")?.get("dir")?.as_str());
+    running.map(PathBuf::from).or_else(|| Some(checked?.as_ref().ok()?.state()?.to_owned()))
 }

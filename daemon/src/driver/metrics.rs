@@ -124,6 +124,24 @@ pub(super) fn store(out: &mut String, figures: &Figures, sizes: Option<Sizes>) {
     gauge(out, "aesync_store_rewriting", rewriting, |line| line("", u64::from(figures.is_rewriting())));
 }
 
+/// Each series with the label `daemon`, so that those of two instances on one machine are two. Not `instance`: Prometheus has its own.
+pub(super) fn labelled(text: &str, daemon: &str) -> String {
+    let label = format!("daemon=\"{}\"", escaped(daemon));
+    let mut out = String::with_capacity(text.len().saturating_mul(2));
+    for line in text.lines() {
+        let split = line.find(['{', ' ']).filter(|_| !line.starts_with('#')).and_then(|at| line.split_at_checked(at));
+        // Writing to a String can't fail.
+        let _ = match split {
+            Some((name, rest)) => match rest.strip_prefix('{') {
+                Some(labels) => writeln!(out, "{name}{{{label},{labels}"),
+                None => writeln!(out, "{name}{{{label}}}{rest}"),
+            },
+            None => writeln!(out, "{line}"),
+        };
+    }
+    out
+}
+
 /// Since the epoch; 0 for what is before it.
 fn seconds(at: Timestamp) -> u64 {
     u64::try_from(at.millis_since(Timestamp::EPOCH) / 1000).unwrap_or(0)
@@ -153,4 +171,16 @@ fn family(out: &mut String, name: &str, help: &str, kind: &str, values: impl FnO
 
 fn escaped(label: &str) -> String {
     label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_series_says_which_daemon_it_is_of() {
+        let text = "# HELP a Of a { b.\n# TYPE a gauge\na{state=\"x y\"} 1\nb 2\n";
+        let expected = "# HELP a Of a { b.\n# TYPE a gauge\na{daemon=\"shop\",state=\"x y\"} 1\nb{daemon=\"shop\"} 2\n";
+        assert_eq!(labelled(text, "shop"), expected);
+    }
 }

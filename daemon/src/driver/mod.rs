@@ -501,6 +501,7 @@ impl Driver {
                     self.clock.now().wall,
                 );
                 metrics::store(&mut text, &self.figures, self.reader.sizes().ok());
+                let text = metrics::labelled(&text, &self.status.borrow().daemon.instance);
                 to_json(&aesync_protocol::response::MetricsText { text })
             }
             Request::Shutdown(_) => {

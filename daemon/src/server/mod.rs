@@ -2,6 +2,7 @@
 //!
 //! - [`Rest`] sends one request of the engine and reports [`RestEvent`](crate::engine::input::RestEvent)s.
 //! - [`Session`] is one socket connection and reports [`SessionEvent`](crate::engine::input::SessionEvent)s.
+//! - [`probe()`] looks at the way there, for somebody who asks why it does not work.
 //! - [`token`] reads what a token says about itself.
 //!
 //! Neither decides anything: no retry but that of a stale connection, no reconnect, no state beyond one request or one connection. Nothing
@@ -13,6 +14,7 @@
 
 mod address;
 mod fault;
+mod probe;
 mod rest;
 mod session;
 mod tls;
@@ -20,6 +22,7 @@ pub mod token;
 mod wire;
 
 pub use address::{AddressError, ServerUrl};
+pub use probe::{Asked, Health, Probed, Upgraded, probe};
 pub use rest::{BuildError, Credentials, Limits, RequestHandle, Rest, RestOptions, SignedIn, Timeouts};
 pub use session::{Session, SessionOptions, SessionTimings};
 pub use tls::TlsError;

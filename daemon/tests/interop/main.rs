@@ -114,7 +114,8 @@ async fn notification_of(events: &mut Events, kind: &'static str) -> Notificatio
 /// How many server events the daemon passed over because of their shape.
 async fn unknown_events(daemon: &Daemon) -> u64 {
     let text = call(daemon, Metrics {}).await.text;
-    let count = text.lines().find_map(|line| line.strip_prefix("aesync_unknown_events_total "));
+    let line = text.lines().find(|line| line.starts_with("aesync_unknown_events_total"));
+    let count = line.and_then(|line| line.rsplit(' ').next());
     count.and_then(|count| count.parse().ok()).expect("a count")
 }
 

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::{Finding, Told};
 use crate::context::{BULK, Context, LOCAL};
+use crate::keeper::Keeper;
 use crate::text::{bytes, clean, count, number};
 
 /// What the finding is called.
@@ -71,17 +72,17 @@ impl Totals {
 }
 
 /// Checks everything, for no longer than `--timeout` or half an hour.
-pub(super) fn check(context: &Context, told: &Told) -> (Vec<Finding>, Totals) {
+pub(super) fn check(context: &Context, told: &Told, keeper: &Keeper) -> (Vec<Finding>, Totals) {
     let mut totals = Totals::default();
     if told.status.is_none() {
-        return (vec![Finding::skipped(CHECK, "Only a running daemon can check them.", "start aesyncd")], totals);
+        return (vec![Finding::skipped(CHECK, "Only a running daemon can check them.", keeper.start())], totals);
     }
     if told.role < Some(Role::Admin) {
         return (vec![Finding::skipped(CHECK, "Only an admin may have them checked.", "run it again with sudo")], totals);
     }
     let patience = context.patience(BULK);
     let outcome = run(context, patience, &mut totals);
-    (findings(&totals, outcome, patience), totals)
+    (findings(&totals, outcome, patience, keeper), totals)
 }
 
 fn run(context: &Context, patience: Duration, totals: &mut Totals) -> Result<(), ClientError> {
@@ -114,7 +115,7 @@ fn run(context: &Context, patience: Duration, totals: &mut Totals) -> Result<(),
     Ok(())
 }
 
-fn findings(totals: &Totals, outcome: Result<(), ClientError>, patience: Duration) -> Vec<Finding> {
+fn findings(totals: &Totals, outcome: Result<(), ClientError>, patience: Duration, keeper: &Keeper) -> Vec<Finding> {
     let mut findings: Vec<Finding> = totals.damaged.iter().map(damaged).collect();
     let found = totals.found();
     let unlisted = found.saturating_sub(findings.len() as u64);
@@ -146,7 +147,7 @@ fn findings(totals: &Totals, outcome: Result<(), ClientError>, patience: Duratio
         Err(error) => Finding::broken(
             CHECK,
             format!("The check broke off: {}.{far}", clean(&error.to_string())),
-            "update aesyncd if it is older than this aectl; else check the disk, then journalctl -u aesyncd",
+            format!("update aesyncd if it is older than this aectl; else check the disk, then {}", keeper.log()),
         ),
     });
     findings

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::keeper::Keeper;
 use crate::output::View;
 use crate::text::{clean, wrap};
 
@@ -50,6 +51,11 @@ impl Finding {
 
     pub(super) fn broken(check: &'static str, message: impl Into<String>, next: impl Into<String>) -> Self {
         Self { check, level: Level::Broken, message: message.into(), next: Some(next.into()) }
+    }
+
+    /// With what to do about it said of this daemon.
+    pub(super) fn addressed(self, keeper: &Keeper) -> Self {
+        Self { next: self.next.map(|next| keeper.addressed(&next)), ..self }
     }
 }
 

@@ -1,9 +1,12 @@
-//! Where the daemon keeps its state, and how much room there is.
+//! Where the daemon keeps its state, whose it is, and how much room there is.
 
+use std::io;
 use std::path::Path;
 
+use super::Finding;
+use super::owner::{self, Account};
 use super::system::free_space;
-use super::{Finding, Told};
+use crate::keeper::is_root;
 use crate::text::bytes;
 
 /// Below this much free space the daemon may soon not be able to keep what apps push.
@@ -11,23 +14,43 @@ const LITTLE: u64 = 256 * 1024 * 1024;
 /// Below this much it can't be relied on.
 const TOO_LITTLE: u64 = 32 * 1024 * 1024;
 
-pub(super) fn check(told: &Told) -> Vec<Finding> {
-    let Some(dir) = told.configuration.as_ref().and_then(|shown| shown.get("state")?.get("dir")?.as_str()) else {
+/// `dir` is `None` when nobody could tell where the state is.
+pub(super) fn check(dir: Option<&Path>, is_running: bool, account: Option<&Account>) -> Vec<Finding> {
+    let Some(dir) = dir else {
         return vec![Finding::skipped(
             "state",
-            "Only an admin of a running daemon can ask where the state is kept.",
-            "run it again with sudo",
+            "Where the state is can't be told.",
+            if is_root() {
+                "correct the configuration first"
+            } else {
+                "correct the configuration first, or run it again with sudo"
+            },
         )];
     };
-    let dir = Path::new(dir);
+    let shown = dir.display();
     match std::fs::metadata(dir) {
-        Ok(found) if found.is_dir() => vec![Finding::ok("state", format!("The state is in {}.", dir.display())), disk(dir)],
-        Ok(_) => {
-            vec![Finding::broken("state", format!("{} is no directory.", dir.display()), "set state.dir, and restart the daemon")]
+        Ok(found) if found.is_dir() => {
+            let wrong = owner::of_state("state", dir, &found, account);
+            vec![wrong.unwrap_or_else(|| Finding::ok("state", format!("The state is in {shown}."))), disk(dir)]
+        }
+        Ok(_) => vec![Finding::broken("state", format!("{shown} is no directory."), "set state.dir, and restart the daemon")],
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && !is_root() => {
+            let above = dir.ancestors().skip(1).find(|above| above.exists());
+            let hidden = Finding::skipped("state", format!("This user may not see {shown}."), "run it again with sudo");
+            std::iter::once(hidden).chain(above.map(disk)).collect()
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_running => {
+            let above = dir.ancestors().skip(1).find(|above| above.exists());
+            let missing = Finding::warning(
+                "state",
+                format!("{shown} is not there."),
+                "nothing, if the daemon never ran: it makes it; else check that its disk is mounted",
+            );
+            std::iter::once(missing).chain(above.map(disk)).collect()
         }
         Err(error) => vec![Finding::broken(
             "state",
-            format!("{} can't be seen: {error}.", dir.display()),
+            format!("{shown} can't be seen: {error}."),
             "check that the directory is still there and its disk is mounted",
         )],
     }

@@ -11,9 +11,10 @@ use super::system::is_socket;
 use super::{Finding, Told};
 use crate::cmd::status::report::advice_for;
 use crate::context::{Absence, Context, LOCAL};
+use crate::keeper::Keeper;
 
 /// The file that the daemon listens on.
-pub(super) fn socket(path: &Path) -> Finding {
+pub(super) fn socket(path: &Path, keeper: &Keeper) -> Finding {
     let shown = path.display();
     match is_socket(path) {
         Ok(true) => Finding::ok("socket", format!("{shown} is a socket.")),
@@ -25,14 +26,14 @@ pub(super) fn socket(path: &Path) -> Finding {
         Err(error) => Finding::broken(
             "socket",
             format!("{shown} can't be seen: {error}."),
-            "start the daemon, or name its socket with --socket or AESYNC_SOCKET",
+            format!("{}, or name the daemon's socket with --socket or AESYNC_SOCKET", keeper.start()),
         ),
     }
 }
 
 /// Asks the daemon for what the other checks need.
-pub(super) fn ask(context: &Context, findings: &mut Vec<Finding>) -> Told {
-    let mut client = match connect(context) {
+pub(super) fn ask(context: &Context, keeper: &Keeper, findings: &mut Vec<Finding>) -> Told {
+    let mut client = match connect(context, keeper) {
         Ok(client) => client,
         Err(finding) => {
             findings.push(finding);
@@ -43,15 +44,15 @@ pub(super) fn ask(context: &Context, findings: &mut Vec<Finding>) -> Told {
     let mut told = Told::default();
     match client.call(&Hello { client: name, protocol: 1 }) {
         Ok(hello) => {
-            findings.push(version(&hello.server.version));
+            findings.push(version(&hello.server.version, keeper));
             findings.push(permissions(hello.role));
             told.role = Some(hello.role);
         }
-        Err(error) => findings.push(failed(&error)),
+        Err(error) => findings.push(failed(&error, keeper)),
     }
     match client.call(&GetStatus {}) {
         Ok(status) => told.status = Some(status),
-        Err(error) => findings.push(failed(&error)),
+        Err(error) => findings.push(failed(&error, keeper)),
     }
     if told.role == Some(Role::Admin) {
         told.configuration = client.call(&ConfigGet {}).ok();
@@ -59,33 +60,33 @@ pub(super) fn ask(context: &Context, findings: &mut Vec<Finding>) -> Told {
     told
 }
 
-fn connect(context: &Context) -> Result<Client, Finding> {
+fn connect(context: &Context, keeper: &Keeper) -> Result<Client, Finding> {
     let path = context
         .socket_path()
         .map_err(|error| Finding::broken("socket", error.to_string(), "name a shorter path with --socket"))?;
     Client::connect_within(&path, context.patience(LOCAL)).map_err(|error| match error {
-        ClientError::NotRunning { path, .. } => not_running(context, &path),
-        other => failed(&other),
+        ClientError::NotRunning { path, .. } => not_running(context, keeper, &path),
+        other => failed(&other, keeper),
     })
 }
 
-fn not_running(context: &Context, path: &Path) -> Finding {
+fn not_running(context: &Context, keeper: &Keeper, path: &Path) -> Finding {
     match context.absence(path) {
         Absence::Named { path, by } => Finding::broken(
             "service",
             format!("No daemon listens on {}, which {by} names.", path.display()),
             format!("aesyncd --socket {}, or leave {by} out for the usual daemon", path.display()),
         ),
-        Absence::Service { start } => Finding::broken(
+        Absence::Service { start, .. } => Finding::broken(
             "service",
             "aesyncd is not running.",
-            format!("{start}; if it ends again: journalctl -u aesyncd -n 30, aesyncd --check"),
+            format!("{start}; if it ends again: {}, aesyncd --check", keeper.log()),
         ),
     }
 }
 
 /// What it means that a call failed.
-fn failed(error: &ClientError) -> Finding {
+fn failed(error: &ClientError, keeper: &Keeper) -> Finding {
     match error {
         ClientError::PermissionDenied { .. } => {
             let text = error.to_string();
@@ -95,13 +96,13 @@ fn failed(error: &ClientError) -> Finding {
         ClientError::Timeout { method, .. } => Finding::broken(
             "service",
             format!("aesyncd took the connection and does not answer `{method}`."),
-            "restart it: systemctl restart aesyncd; then aectl bug-report",
+            format!("restart it: {}; then aectl bug-report", keeper.restart()),
         ),
-        other => Finding::broken("service", other.to_string(), "look at journalctl -u aesyncd -n 30"),
+        other => Finding::broken("service", other.to_string(), format!("look at {}", keeper.log())),
     }
 }
 
-fn version(daemon: &str) -> Finding {
+fn version(daemon: &str, keeper: &Keeper) -> Finding {
     let own = env!("CARGO_PKG_VERSION");
     if daemon == own {
         Finding::ok("service", format!("aesyncd {daemon} answers."))
@@ -109,7 +110,7 @@ fn version(daemon: &str) -> Finding {
         Finding::warning(
             "service",
             format!("aesyncd {daemon} answers, and this is aectl {own}."),
-            "restart the service, so that the installed version runs: systemctl restart aesyncd",
+            format!("start it anew, so that the installed version runs: {}", keeper.restart()),
         )
     }
 }

@@ -7,13 +7,14 @@ use aesync_protocol::response::{Role, StoreFigures};
 
 use super::{Finding, Told};
 use crate::context::{Context, LOCAL};
+use crate::keeper::Keeper;
 use crate::output::now;
 use crate::text::{ago, bytes, count, number, span};
 
 /// A change that waits longer for the disk is worth a look, in milliseconds.
 const SLOW_MS: u64 = 1_000;
 
-pub(super) fn check(context: &Context, told: &Told) -> Vec<Finding> {
+pub(super) fn check(context: &Context, told: &Told, keeper: &Keeper) -> Vec<Finding> {
     let Some(status) = told.status.as_ref() else { return Vec::new() };
     if told.role < Some(Role::Operator) {
         return vec![Finding::skipped("store", "This user may not read from the store.", "run it again with sudo")];
@@ -37,7 +38,7 @@ pub(super) fn check(context: &Context, told: &Told) -> Vec<Finding> {
         Err((part, error)) => Finding::broken(
             "store",
             format!("Reading {part} failed: {error}."),
-            "check the disk, then journalctl -u aesyncd; aectl bug-report",
+            format!("check the disk, then {}; aectl bug-report", keeper.log()),
         ),
     };
     let figures = match read(context, &GetStoreFigures {}) {

@@ -263,6 +263,7 @@ fn facts(status: &Status, view: &View) -> String {
 fn server(status: &Status) -> String {
     let url = clean(&status.server.url);
     match &status.server.tenant_id {
+        _ if url.is_empty() => "none named yet".to_owned(),
         Some(tenant) => format!("{url}, tenant {}", clean(tenant)),
         None => url.into_owned(),
     }

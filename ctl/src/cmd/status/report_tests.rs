@@ -40,6 +40,14 @@ fn when_all_is_well_little_is_said() {
 }
 
 #[test]
+fn a_daemon_that_knows_of_no_server_says_so() {
+    let mut fresh = status(json!({}));
+    fresh.server.url.clear();
+    fresh.server.tenant_id = None;
+    assert!(report(&fresh, &plain()).contains("\n  server      none named yet\n"), "{}", report(&fresh, &plain()));
+}
+
+#[test]
 fn offline_says_why_what_waits_and_when_it_goes_on() {
     let status = status(json!({
         "status": "offline", "reason": "unreachable", "retryAt": "2026-01-31T12:00:40.000Z",

@@ -85,17 +85,8 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn new(options: RestOptions) -> Result<Self, BuildError> {
-        let RestOptions { server, ca_file, limits, timeouts, .. } = options;
-        let client = Client::builder()
-            .use_preconfigured_tls(tls::connector(&server, ca_file.as_deref())?)
-            .user_agent(concat!("aesyncd/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .referer(false)
-            .connect_timeout(timeouts.connect)
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(1)
-            .build()?;
+        let client = client(&options)?;
+        let RestOptions { server, limits, timeouts, .. } = options;
         Ok(Self { client, server, limits, timeouts, last_answer: Mutex::new(None) })
     }
 
@@ -189,13 +180,29 @@ impl Exchange {
     }
 }
 
-enum ReadError {
+/// The one way in which HTTP is spoken to the server.
+pub(in crate::server) fn client(options: &RestOptions) -> Result<Client, BuildError> {
+    let client = Client::builder()
+        .use_preconfigured_tls(tls::connector(&options.server, options.ca_file.as_deref())?)
+        .user_agent(concat!("aesyncd/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .referer(false)
+        .connect_timeout(options.timeouts.connect)
+        .pool_idle_timeout(POOL_IDLE)
+        .pool_max_idle_per_host(1)
+        .build()?;
+    Ok(client)
+}
+
+/// Why a body was not read to its end.
+pub(in crate::server) enum ReadError {
     Client(reqwest::Error),
     TooLarge,
 }
 
 /// The whole body, which the caller gives a deadline.
-async fn read(mut response: Response, limit: usize) -> Result<Bytes, ReadError> {
+pub(in crate::server) async fn read(mut response: Response, limit: usize) -> Result<Bytes, ReadError> {
     let too_large = |length: u64| usize::try_from(length).map_or(true, |length| length > limit);
     if response.content_length().is_some_and(too_large) {
         return Err(ReadError::TooLarge);

@@ -17,6 +17,7 @@ use super::wire::{self, secret::SecretFields};
 use crate::engine::effect::Request;
 use crate::engine::input::{Failure, FailureKind, RequestId, RestEvent};
 
+pub(super) use self::exchange::{ReadError, client, read};
 pub use self::options::{BuildError, Limits, RestOptions, Timeouts};
 pub use self::sign_in::{Credentials, SignedIn};
 

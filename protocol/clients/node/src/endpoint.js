@@ -21,7 +21,7 @@ const isThere = (path) => {
 export function locate({ path, instance, env = process.env, platform = process.platform, present = isThere } = {}) {
   const stem = checkedInstance(instance);
   if (path !== undefined) return checkedPath(path, platform);
-  if (env[SOCKET_VARIABLE]) return checkedPath(env[SOCKET_VARIABLE], platform);
+  if (instance === undefined && env[SOCKET_VARIABLE]) return checkedPath(env[SOCKET_VARIABLE], platform);
   if (platform === "win32") return stem === "aesyncd" ? "\\\\.\\pipe\\aesyncd" : `\\\\.\\pipe\\aesyncd-${stem}`;
   const system = `${SYSTEM_DIR}/${stem}.sock`;
   const runtimeDir = env.XDG_RUNTIME_DIR ?? "";

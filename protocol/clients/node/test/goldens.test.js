@@ -122,7 +122,9 @@ test("the path is found as the daemon finds it", () => {
 });
 
 test("an instance has its own socket, and names that lead elsewhere are refused", () => {
-  assert.equal(locate({ instance: "shop-2", env: {}, platform: "linux", present: () => true }), "/run/aesyncd/shop-2.sock");
+  for (const env of [{}, { AESYNC_SOCKET: "/b" }]) {
+    assert.equal(locate({ instance: "shop-2", env, platform: "linux", present: () => true }), "/run/aesyncd/shop-2.sock");
+  }
   for (const instance of ["", "..", "a/b", "A", "aesyncd", "ü", "x".repeat(33)]) assert.throws(() => locate({ instance }), EndpointError);
   assert.throws(() => locate({ path: `/${"x".repeat(107)}`, platform: "linux" }), /108 bytes/);
   assert.throws(() => locate({ path: "" }), EndpointError);

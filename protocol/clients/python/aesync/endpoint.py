@@ -39,14 +39,14 @@ def locate(
 ) -> str:
     """The path at which to look for the daemon.
 
-    The first of: ``explicit``; ``AESYNC_SOCKET``; the system daemon's socket, if ``present`` says that it is there; the user
-    daemon's. Empty variables count as unset. Raises :class:`EndpointError` for a path or a name that can't be used.
+    The first of: ``explicit``; ``AESYNC_SOCKET``, unless ``instance`` is given; the system daemon's socket, if ``present`` says
+    that it is there; the user daemon's. Empty variables count as unset. Raises :class:`EndpointError` for a path or a name that can't be used.
     """
     environment = os.environ if environ is None else environ
     name = _checked_instance(instance)
     if explicit is not None:
         return _checked_path(explicit)
-    if environment.get(SOCKET_VARIABLE):
+    if instance is None and environment.get(SOCKET_VARIABLE):
         return _checked_path(environment[SOCKET_VARIABLE])
     if sys.platform == "win32":
         return r"\\.\pipe\aesyncd" if name == "aesyncd" else rf"\\.\pipe\aesyncd-{name}"

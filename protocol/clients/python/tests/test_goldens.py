@@ -117,6 +117,7 @@ def test_the_path_is_found_as_the_daemon_finds_it(explicit: Optional[str], socke
 
 def test_an_instance_has_its_own_socket_and_names_that_lead_elsewhere_are_refused() -> None:
     assert locate(None, "shop-2", {}, lambda path: True) == "/run/aesyncd/shop-2.sock"
+    assert locate(None, "shop-2", {"AESYNC_SOCKET": "/b"}, lambda path: True) == "/run/aesyncd/shop-2.sock"
     for name in ("", "..", "a/b", "A", "aesyncd", "ü", "x" * 33):
         with pytest.raises(EndpointError):
             locate(None, name, {})
