@@ -268,7 +268,8 @@ impl Engine {
     fn on_committed(&mut self, now: &Now, outcome: Outcome, out: &mut Vec<Effect>) {
         let Outcome { epoch, written, done } = outcome;
         // What wrote nothing proves nothing about the disk.
-        let wrote = written.ledger.is_some() || matches!(done, Done::Adopted(_) | Done::PauseStored(_) | Done::Acknowledged { .. });
+        let wrote =
+            written.ledger.is_some() || matches!(done, Done::Adopted(_) | Done::PauseStored(_) | Done::Acknowledged { .. });
         if wrote && self.troubles.clear(status::Trouble::Store) {
             out.push(Effect::Log(effect::LogLevel::Info, "changes are stored again".to_owned()));
         }

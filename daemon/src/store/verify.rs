@@ -11,7 +11,7 @@ use aesync_protocol::event::ChangeOp;
 use super::check::{self, put, read};
 use super::database::{Database, Fault, Tree, Writes};
 use super::finding::{Finding, FindingCode};
-use super::{keys, value};
+use super::{keys, restore, value};
 use crate::engine::durable::{Cursor, EpochId, Ledger, Overlay, Registry};
 use crate::engine::fingerprint::fingerprint;
 

@@ -127,6 +127,9 @@ pub fn status() -> Status {
     }
 }
 
+/// What a test has done when a record is read, with its number.
+pub type OnRecord = Box<dyn Fn(u64) + Send>;
+
 /// What the driver and the store are in the daemon: a feed in memory, and a status that the test sets.
 pub struct FakeDaemon {
     pub status: watch::Sender<Arc<Status>>,
@@ -140,7 +143,7 @@ pub struct FakeDaemon {
     /// How often a record was asked for.
     pub records_read: Mutex<u64>,
     /// Called with that number each time.
-    pub on_record: Mutex<Option<Box<dyn Fn(u64) + Send>>>,
+    pub on_record: Mutex<Option<OnRecord>>,
     is_held: Mutex<bool>,
     let_go: Condvar,
 }

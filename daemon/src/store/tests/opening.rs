@@ -224,7 +224,7 @@ fn what_was_found_is_kept_until_it_is_acknowledged_even_if_the_store_is_lost_onc
     store.apply(&set(vec![Write::Registry(sample::registry(0))])).unwrap();
     store.close().unwrap();
     for times in 1..=2 {
-        fs::write(super::super::home::current(dir.path()).join("db"), "rubbish").unwrap();
+        fs::write(super::rewrite::current(dir.path()).join("db"), "rubbish").unwrap();
         let (store, findings) = open(dir.path());
         assert_eq!(findings[0].code, FindingCode::StoreDamaged);
         // As a start that fails after this, or a kill, would leave it.

@@ -19,7 +19,7 @@ use crate::engine::write_set::{Write, WriteSet};
 use crate::store::{Options, Store};
 
 /// The directory that is named.
-fn current(dir: &Path) -> PathBuf {
+pub(super) fn current(dir: &Path) -> PathBuf {
     home::find(dir).unwrap().paths.remove(0)
 }
 
