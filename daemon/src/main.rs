@@ -11,7 +11,7 @@ use aesyncd::config::{Config, Environment, Loaded, make_user_directories, scope_
 use aesyncd::service::activation;
 use aesyncd::service::log::Log;
 use aesyncd::service::{Bar, Signal, Signals, Tidying, headline, notify, turned};
-use aesyncd::transfer::{Counts, export, import};
+use aesyncd::transfer::{Counts, Exported, export, import};
 use aesyncd::{Daemon, StartError, StartOptions};
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -82,7 +82,9 @@ fn transfer(args: &Args, environment: &Environment, scope: Scope, config: &Confi
     let (what, counts, file) = match (&args.export, &args.import) {
         (Some(file), _) => {
             let mut bar = Bar::new("exporting");
-            ("exported to", export(&dir, options, file, &mut |done, total| bar.show(done, total))?, file)
+            let exported = export(&dir, options, file, &mut |done, total| bar.show(done, total))?;
+            drop(bar);
+            ("exported to", tell(exported)?, file)
         }
         (None, Some(file)) => {
             let mut bar = Bar::new("importing");
@@ -94,6 +96,25 @@ fn transfer(args: &Args, environment: &Environment, scope: Scope, config: &Confi
     let mut out = std::io::stdout();
     let (entry, record) = (if entries == 1 { "entry" } else { "entries" }, if records == 1 { "record" } else { "records" });
     writeln!(out, "{entries} outbox {entry} and {records} {record} were {what} {}", file.display()).context("writing to stdout")
+}
+
+/// Says on stderr what an export found.
+fn tell(exported: Exported) -> anyhow::Result<Counts> {
+    use std::io::Write as _;
+    let mut err = std::io::stderr();
+    for finding in exported.findings {
+        writeln!(err, "aesyncd: {}", finding.message).context("writing to stderr")?;
+    }
+    if exported.damaged > 0 {
+        let (records, were) = if exported.damaged == 1 { ("record", "was") } else { ("records", "were") };
+        let damaged = exported.damaged;
+        writeln!(
+            err,
+            "aesyncd: {damaged} damaged {records} {were} left out; start the daemon, which fetches what is damaged again"
+        )
+        .context("writing to stderr")?;
+    }
+    Ok(exported.counts)
 }
 
 async fn serve(args: Args, environment: Environment, scope: Scope, loaded: Loaded) -> anyhow::Result<()> {

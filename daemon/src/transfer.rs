@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 use crate::engine::draft::count;
 use crate::engine::durable::{Entry, EpochId, Ledger, Registry, Row, StoredAnswer};
 use crate::engine::settings::Settings;
-use crate::engine::transact::{Step, Txn, run};
+use crate::engine::transact::{Done, Step, Txn, run};
 use crate::engine::view::{ReadError, View};
 use crate::engine::write_set::{Write, WriteSet};
-use crate::store::{OpenError, Options, Store, StoreError};
+use crate::store::{Finding, FindingCode, OpenError, Options, Store, StoreError, sync_dir};
 
 /// The version of the lines.
 const FORMAT: u32 = 1;
@@ -96,23 +96,45 @@ impl Counts {
     }
 }
 
+/// What an export came to.
+#[derive(Debug)]
+pub struct Exported {
+    /// What is in the file.
+    pub counts: Counts,
+    /// What the opening of the store found, for people; the daemon tells it too.
+    pub findings: Vec<Finding>,
+    /// Damaged values that were left out, as far as they were counted.
+    pub damaged: usize,
+}
+
 /// Writes everything that `dir` holds to `path`, which must not exist; it is readable for its owner alone, since entries may hold
-/// secrets on their way to the server.
+/// secrets on their way to the server. A stop that was no clean one before stays one, so that the daemon's next start treats it so.
 ///
 /// # Errors
 /// [`TransferError`]; a file that was begun is incomplete, and an import refuses it.
-pub fn export(dir: &Path, options: Options, path: &Path, told: Told<'_>) -> Result<Counts, TransferError> {
-    let (store, _) = Store::open(dir, options)?;
+pub fn export(dir: &Path, options: Options, path: &Path, told: Told<'_>) -> Result<Exported, TransferError> {
+    let (store, findings) = Store::open(dir, options)?;
+    let was_clean = findings.iter().all(|finding| finding.code != FindingCode::UncleanStop);
+    let written = write_file(&store.reader(), options.now, path, told);
+    let damaged = store.damaged();
+    if was_clean {
+        store.close()?;
+    }
+    Ok(Exported { counts: written?, findings, damaged })
+}
+
+fn write_file(view: &impl View, now: Timestamp, path: &Path, told: Told<'_>) -> Result<Counts, TransferError> {
     let mut open = OpenOptions::new();
     open.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
     let file = open.open(path).map_err(failed("creating", path))?;
     let mut out = Lines { file: BufWriter::new(file), path };
-    let counts = write_all(&store.reader(), options.now, &mut out, told)?;
+    let counts = write_all(view, now, &mut out, told)?;
     let file = out.file.into_inner().map_err(|error| failed("writing", path)(error.into_error()))?;
     file.sync_all().map_err(failed("writing", path))?;
-    store.close()?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    sync_dir(parent).map_err(failed("syncing", parent))?;
     Ok(counts)
 }
 
@@ -184,7 +206,8 @@ fn write_all(view: &impl View, now: Timestamp, out: &mut Lines<'_>, told: Told<'
 /// is written.
 ///
 /// # Errors
-/// [`TransferError`]; after one that is no [`TransferError::Line`] the directory may hold a part: remove it, and try again.
+/// [`TransferError`]; after one that is no [`TransferError::Line`] the directory may hold a part, which nothing opens any more: remove it,
+/// and try again.
 pub fn import(dir: &Path, options: Options, settings: &Settings, path: &Path, told: Told<'_>) -> Result<Counts, TransferError> {
     let mut file = BufReader::new(File::open(path).map_err(failed("opening", path))?);
     let counts = check(&mut file, path)?;
@@ -193,6 +216,7 @@ pub fn import(dir: &Path, options: Options, settings: &Settings, path: &Path, to
     if !store.reader().registry()?.epochs.is_empty() {
         return Err(TransferError::NotEmpty(dir.to_path_buf()));
     }
+    store.begin_filling()?;
     let mut ledgers: std::collections::BTreeMap<EpochId, Ledger> = std::collections::BTreeMap::new();
     let mut registry = Registry::default();
     let mut set = WriteSet::default();
@@ -225,7 +249,7 @@ pub fn import(dir: &Path, options: Options, settings: &Settings, path: &Path, to
     let epochs: Vec<EpochId> = registry.epochs.keys().copied().collect();
     for epoch in &epochs {
         let log = uuid::Uuid::new_v4().to_string();
-        let ledger = Ledger { log, first_seq: 1, ..ledgers.remove(epoch).unwrap_or_default() };
+        let ledger = Ledger { log, first_seq: 1, rebuild: Some(0), ..ledgers.remove(epoch).unwrap_or_default() };
         set.writes.push(Write::Ledger(*epoch, ledger));
     }
     set.writes.push(Write::Registry(registry));
@@ -234,11 +258,17 @@ pub fn import(dir: &Path, options: Options, settings: &Settings, path: &Path, to
     let view = store.view();
     for epoch in epochs {
         // What applications see of the local changes is made from the entries.
-        let txn = Txn { epoch, at: options.now, step: Step::Recover { rebuild: true } };
-        let (set, _) = run(&txn, settings, &view)?;
-        store.apply(&set)?;
-        store.sync()?;
+        let txn = Txn { epoch, at: options.now, step: Step::Recover };
+        loop {
+            let (set, outcome) = run(&txn, settings, &view)?;
+            store.apply(&set)?;
+            store.sync()?;
+            if outcome.done != Done::Rebuilding {
+                break;
+            }
+        }
     }
+    store.filled()?;
     store.close()?;
     Ok(counts)
 }

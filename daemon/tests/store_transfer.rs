@@ -13,7 +13,7 @@ use aesyncd::engine::durable::{Entry, EpochId, Identity, Ledger, Registry, Row};
 use aesyncd::engine::settings::Settings;
 use aesyncd::engine::view::View;
 use aesyncd::engine::write_set::{Write, WriteSet};
-use aesyncd::store::{Options, Store};
+use aesyncd::store::{FindingCode, Options, Store};
 use aesyncd::transfer::{Counts, TransferError, export, import};
 use serde_json::json;
 
@@ -83,7 +83,7 @@ fn what_was_exported_is_there_after_an_import_and_applications_see_it() {
     filled(&from);
     let counts = Counts { entries: 7, answers: 0, records: 1_203 };
     let mut told = Vec::new();
-    assert_eq!(export(&from, options(), &file, &mut |done, total| told.push((done, total))).expect("exported"), counts);
+    assert_eq!(export(&from, options(), &file, &mut |done, total| told.push((done, total))).expect("exported").counts, counts);
     assert!(told.len() > 3 && told.is_sorted() && told.last() == Some(&(1_210, 1_210)), "{told:?}");
     #[cfg(unix)]
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&file.metadata().expect("there").permissions()) & 0o777, 0o600);
@@ -128,6 +128,61 @@ fn a_file_that_is_no_whole_export_is_refused_by_line_and_nothing_is_imported() {
         assert!(matches!(error, TransferError::Line { .. }) && error.to_string().contains(problem), "{what}: {error}");
         assert!(!to.exists(), "{what}");
     }
+}
+
+#[test]
+fn an_export_of_what_was_not_stopped_cleanly_leaves_that_to_the_daemons_next_start() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let from = dir.path().join("from");
+    filled(&from);
+    let codes = |findings: &[aesyncd::store::Finding]| findings.iter().map(|finding| finding.code).collect::<Vec<_>>();
+    export(&from, options(), &dir.path().join("1"), &mut |_, _| {}).expect("exported");
+    let (store, findings) = Store::open(&from, options()).expect("it opens");
+    assert_eq!(findings, [], "a clean stop stays one");
+    drop(store);
+    let exported = export(&from, options(), &dir.path().join("2"), &mut |_, _| {}).expect("exported");
+    assert_eq!(codes(&exported.findings), [FindingCode::UncleanStop]);
+    let (_store, findings) = Store::open(&from, options()).expect("it opens");
+    assert_eq!(codes(&findings), [FindingCode::UncleanStop]);
+}
+
+#[test]
+fn what_an_export_finds_is_told_and_kept_for_the_daemon() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let from = dir.path().join("from");
+    filled(&from);
+    fs::write(from.join("sled").join("db"), "rubbish").expect("writable");
+    let exported = export(&from, options(), &dir.path().join("1"), &mut |_, _| {}).expect("exported");
+    let codes: Vec<_> = exported.findings.iter().map(|finding| finding.code).collect();
+    assert_eq!(codes, [FindingCode::StoreDamaged, FindingCode::OutboxRestored]);
+    let (store, findings) = Store::open(&from, options()).expect("it opens");
+    assert_eq!(findings, []);
+    let notices = store.reader().notices().expect("read");
+    assert!(notices.has("store_damaged") && notices.has("outbox_restored"), "{notices:?}");
+    assert_eq!(store.reader().ledger(EPOCH).expect("read").rebuild, Some(0), "local changes have to be shown again");
+}
+
+#[test]
+fn what_an_import_that_failed_left_is_opened_by_nobody() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (from, to, file) = (dir.path().join("from"), dir.path().join("to"), dir.path().join("export.ndjson"));
+    filled(&from);
+    export(&from, options(), &file, &mut |_, _| {}).expect("exported");
+    // The second look at the file finds another one.
+    let whole = fs::read_to_string(&file).expect("readable");
+    let spoilt = file.clone();
+    let mut spoil = move |_, _| fs::write(&spoilt, "rubbish").expect("writable");
+    import(&to, options(), &settings(), &file, &mut spoil).expect_err("the file changed");
+    fs::write(&file, whole).expect("writable");
+    for what in ["an import", "the daemon"] {
+        let error = match what {
+            "an import" => import(&to, options(), &settings(), &file, &mut |_, _| {}).expect_err(what).to_string(),
+            _ => Store::open(&to, options()).expect_err(what).to_string(),
+        };
+        assert!(error.contains("a part of an import that was cut short; remove the directory"), "{what}: {error}");
+    }
+    fs::remove_dir_all(&to).expect("removed");
+    import(&to, options(), &settings(), &file, &mut |_, _| {}).expect("imported");
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub(super) fn engine_call(request: Request) -> Result<Call, Request> {
         }
         Request::OutboxEdit(edit) => Call::Edit(edit.entry, edit.data),
         Request::ConflictsResolve(resolve) => Call::Resolve { entry: resolve.entry, keep_local: resolve.keep == Keep::Local },
+        Request::AttentionAcknowledge(acknowledge) => Call::Acknowledge(acknowledge.codes),
         Request::Pause(_) => Call::Pause,
         Request::Resume(_) => Call::Resume,
         other => return Err(other),

@@ -27,7 +27,7 @@ use crate::config::{Changes, Config};
 use crate::engine::durable::EpochId;
 use crate::engine::effect::{CallId, LogLevel};
 use crate::engine::input::{RequestId, RestEvent, SessionEvent, SessionId};
-use crate::engine::transact::{Done, Step, Txn};
+use crate::engine::transact::{Done, Txn};
 use crate::engine::view::View as _;
 use crate::engine::{Effect, Engine, Host, Input, identity};
 use crate::ipc::{Access, Call, Fanout, Source};
@@ -167,7 +167,7 @@ impl Driver {
         let found = identity::boot(&settings, &reader, &reader.registry()?)?;
         let fanout = Fanout::new(config.tuning.ring, &found.ledger.log, found.ledger.last_seq);
         let epoch = found.registry.current;
-        let epochs: Vec<EpochId> = found.registry.epochs.keys().copied().collect();
+        let kept = found.notices.clone();
         let host =
             Host { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id(), started_at: now.wall, instance };
         let (engine, effects) = Engine::new(settings, host, found, &now);
@@ -228,18 +228,12 @@ impl Driver {
                 stopped: stop.subscribe(),
             },
         };
-        if findings.iter().any(|finding| finding.code == FindingCode::OutboxRestored) {
-            for epoch in epochs {
-                driver.submit(Box::new(Txn { epoch, at: now.wall, step: Step::Recover { rebuild: true } }));
-            }
-        }
         driver.carry_out(effects);
         for finding in findings {
             tracing::warn!(code = %finding.code, "{}", finding.message);
-            if finding.code == FindingCode::UncleanStop {
-                driver.input(Input::Distrust(Vec::new()));
-            } else {
-                driver.find(finding.code.as_str(), finding.message);
+            // The store has kept it, unless the disk did not let it.
+            if finding.code != FindingCode::UncleanStop && !kept.has(finding.code.as_str()) {
+                driver.input(Input::Notice { code: finding.code.as_str().to_owned(), message: finding.message });
             }
         }
         let source: Arc<dyn Source> = Arc::new(source);
@@ -307,7 +301,13 @@ impl Driver {
     }
 
     fn on_report(&mut self, report: Report) {
-        if !matches!(report, Report::Mended(_)) {
+        // Neither of these ends a transaction.
+        let is_aside = match &report {
+            Report::Mended(_) => true,
+            Report::Committed(outcome) => outcome.done == Done::Rebuilding,
+            Report::Failed(..) => false,
+        };
+        if !is_aside {
             self.under_way = self.under_way.saturating_sub(1);
         }
         match report {
@@ -332,13 +332,12 @@ impl Driver {
     }
 
     fn on_mended(&mut self, mended: Mended) {
-        let message = format!("{} stored values were damaged; what was lost with them is fetched again", mended.values);
+        let (values, feed) = (mended.values, !mended.feeds.is_empty());
+        let (these, were) = if values == 1 { ("stored value", "was") } else { ("stored values", "were") };
+        let then = if feed { ", and followers of the change feed that were behind them load the records again" } else { "" };
+        let message = format!("{values} {these} {were} damaged; what was lost is fetched again{then}");
         tracing::warn!(types = ?mended.types, "{message}");
-        self.find(FindingCode::StoreInconsistent.as_str(), message);
-        for epoch in mended.rebuild {
-            let at = self.clock.now().wall;
-            self.submit(Box::new(Txn { epoch, at, step: Step::Recover { rebuild: true } }));
-        }
+        self.input(Input::Notice { code: FindingCode::StoreInconsistent.as_str().to_owned(), message });
         if !mended.types.is_empty() {
             self.input(Input::Distrust(mended.types.into_iter().collect()));
         }

@@ -8,6 +8,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::credentials::SecretError;
 use crate::server::ServerUrl;
+use crate::store::sync_dir;
 
 /// The file that holds the token alone.
 const TOKEN: &str = "token";
@@ -76,10 +77,9 @@ impl Saved {
     pub(super) fn forget_token(&self) -> Result<(), SecretError> {
         let path = self.dir.join(TOKEN);
         match fs::remove_file(&path) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(SecretError::File { doing: "removing the token from", path, source })
-            }
-            _ => Ok(()),
+            Ok(()) => sync_dir(&self.dir).map_err(|source| SecretError::File { doing: "removing the token from", path, source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(source) => Err(SecretError::File { doing: "removing the token from", path, source }),
         }
     }
 }
@@ -94,7 +94,8 @@ fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = options.open(&temporary)?;
     file.write_all(content)?;
     file.sync_all()?;
-    fs::rename(&temporary, path)
+    fs::rename(&temporary, path)?;
+    path.parent().map_or(Ok(()), sync_dir)
 }
 
 #[cfg(test)]

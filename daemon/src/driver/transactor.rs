@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::engine::input::StoreFailure;
 use crate::engine::settings::Settings;
-use crate::engine::transact::{Outcome, Txn, run};
+use crate::engine::transact::{Done, Outcome, Txn, run};
 use crate::store::{Mended, Reader, Store, StoreError};
 
 /// Transactions that share one flush at most: enough to keep the disk busy, few enough to answer soon.
@@ -92,8 +92,14 @@ fn work(mut store: Store, jobs: &sync_mpsc::Receiver<Job>, reports: &mpsc::Sende
     let view = store.view();
     let mut quiet = Some(QUIET);
     let mut mends = false;
+    let mut next: Option<Asked> = None;
     loop {
-        let first = match if std::mem::take(&mut mends) { Ok(Job::Mend) } else { wait(jobs, quiet) } {
+        let job = match next.take() {
+            Some((txn, settings)) => Ok(Job::Run(txn, settings)),
+            None if std::mem::take(&mut mends) => Ok(Job::Mend),
+            None => wait(jobs, quiet),
+        };
+        let first = match job {
             Ok(Job::Run(txn, settings)) => Some((txn, settings)),
             Ok(Job::Mend) => None,
             Ok(Job::Stop) => break,
@@ -119,7 +125,8 @@ fn work(mut store: Store, jobs: &sync_mpsc::Receiver<Job>, reports: &mpsc::Sende
                 None
             }
         });
-        let done = commit(&mut store, &view, first.into_iter().chain(more));
+        let (done, unfinished) = commit(&mut store, &view, first.into_iter().chain(more));
+        next = unfinished;
         if !done.is_empty() && reports.blocking_send(done).is_err() {
             break;
         }
@@ -142,13 +149,24 @@ fn wait<T>(queue: &sync_mpsc::Receiver<T>, quiet: Option<Duration>) -> Result<T,
     }
 }
 
-/// A transaction, and what it came to before the flush.
-type Run = (Box<Txn>, Result<Box<Outcome>, StoreFailure>);
+/// A transaction that waits, by these settings.
+type Asked = (Box<Txn>, Arc<Settings>);
+
+/// What was run, and what it came to before the flush.
+enum Run {
+    /// A transaction.
+    Whole(Box<Txn>, Result<Box<Outcome>, StoreFailure>),
+    /// What had to be done before one.
+    Before(Box<Outcome>),
+}
+
+/// What became of a group, and the transaction that the next one begins with.
+type Committed = (Vec<Report>, Option<Asked>);
 
 /// Runs a group: as many as there are, up to its bounds. If it can't be made durable, none of it counts.
-fn commit(store: &mut Store, view: &Reader, transactions: impl Iterator<Item = (Box<Txn>, Arc<Settings>)>) -> Vec<Report> {
+fn commit(store: &mut Store, view: &Reader, transactions: impl Iterator<Item = Asked>) -> Committed {
     let mut done: Vec<Run> = Vec::new();
-    let mut mended = None;
+    let (mut mended, mut next) = (None, None);
     let mut broken = match store.ready().and_then(|()| store.mend()) {
         Ok(found) => {
             mended = found;
@@ -156,37 +174,62 @@ fn commit(store: &mut Store, view: &Reader, transactions: impl Iterator<Item = (
         }
         Err(error) => Some(failure_of(&error)),
     };
-    for (txn, settings) in transactions {
+    for asked in transactions {
         if let Some(failure) = &broken {
-            done.push((txn, Err(failure.clone())));
+            done.push(Run::Whole(asked.0, Err(failure.clone())));
             break;
         }
-        match run(&txn, &settings, view) {
-            Err(error) => done.push((txn, Err(StoreFailure { full: false, detail: error.to_string() }))),
-            Ok((write_set, outcome)) => match store.apply(&write_set) {
-                Ok(()) => done.push((txn, Ok(Box::new(outcome)))),
-                Err(error) => {
-                    let failure = failure_of(&error);
-                    done.push((txn, Err(failure.clone())));
-                    broken = Some(failure);
-                }
-            },
+        match run_one(store, view, asked, &mut done) {
+            Ok(unfinished) => next = unfinished,
+            Err(failure) => broken = Some(failure),
         }
-        if broken.is_some() || done.len() >= GROUP || store.staged() >= GROUP_WRITES {
+        if broken.is_some() || next.is_some() || done.len() >= GROUP || store.staged() >= GROUP_WRITES {
             break;
         }
     }
     if broken.is_none() {
         broken = store.sync().err().map(|error| failure_of(&error));
     }
-    done.into_iter()
-        .map(|(txn, result)| match (&broken, result) {
-            (Some(failure), _) => Report::Failed(txn, failure.clone()),
-            (None, Ok(outcome)) => Report::Committed(outcome),
-            (None, Err(failure)) => Report::Failed(txn, failure),
-        })
-        .chain(mended.map(Report::Mended))
-        .collect()
+    if let Some(failure) = &broken
+        && let Some((txn, _)) = next.take()
+    {
+        done.push(Run::Whole(txn, Err(failure.clone())));
+    }
+    let reports = done.into_iter().filter_map(|run| match (&broken, run) {
+        (Some(failure), Run::Whole(txn, _)) => Some(Report::Failed(txn, failure.clone())),
+        (Some(_), Run::Before(_)) => None,
+        (None, Run::Whole(_, Ok(outcome)) | Run::Before(outcome)) => Some(Report::Committed(outcome)),
+        (None, Run::Whole(txn, Err(failure))) => Some(Report::Failed(txn, failure)),
+    });
+    (reports.chain(mended.map(Report::Mended)).collect(), next)
+}
+
+/// Runs a transaction, and before it what has to be done first; gives it back when the group is full before its turn has come.
+fn run_one(store: &mut Store, view: &Reader, asked: Asked, done: &mut Vec<Run>) -> Result<Option<Asked>, StoreFailure> {
+    let (txn, settings) = asked;
+    loop {
+        let (write_set, outcome) = match run(&txn, &settings, view) {
+            Ok(ran) => ran,
+            Err(error) => {
+                done.push(Run::Whole(txn, Err(StoreFailure { full: false, detail: error.to_string() })));
+                return Ok(None);
+            }
+        };
+        let outcome = Box::new(outcome);
+        if let Err(error) = store.apply(&write_set) {
+            let failure = failure_of(&error);
+            done.push(Run::Whole(txn, Err(failure.clone())));
+            return Err(failure);
+        }
+        if outcome.done != Done::Rebuilding {
+            done.push(Run::Whole(txn, Ok(outcome)));
+            return Ok(None);
+        }
+        done.push(Run::Before(outcome));
+        if store.staged() >= GROUP_WRITES || done.len() >= GROUP {
+            return Ok(Some((txn, settings)));
+        }
+    }
 }
 
 fn failure_of(error: &StoreError) -> StoreFailure {
@@ -199,21 +242,28 @@ mod tests {
     use std::collections::BTreeSet;
 
     use aesync_protocol::Timestamp;
+    use aesync_protocol::response::{EntryOp, EntryState};
+    use aesync_protocol::status::OutboxStatus;
     use serde_json::json;
 
     use super::*;
-    use crate::engine::durable::{EpochId, Row};
+    use crate::engine::durable::{Entry, EpochId, Ledger, Row};
+    use crate::engine::transact::Step;
     use crate::engine::view::View as _;
     use crate::engine::write_set::{Write, WriteSet};
     use crate::store::Options;
 
+    const EPOCH: EpochId = EpochId(1);
+
+    fn options() -> Options {
+        let now = Timestamp::from_millis(0);
+        Options { cache_bytes: 1 << 20, rewrite_floor: u64::MAX, overlap: Duration::ZERO, now }
+    }
+
     #[test]
     fn what_a_reader_finds_damaged_is_mended_though_nobody_writes() {
-        const EPOCH: EpochId = EpochId(1);
         let dir = tempfile::tempdir().expect("a directory");
-        let now = Timestamp::from_millis(0);
-        let options = Options { cache_bytes: 1 << 20, rewrite_floor: u64::MAX, overlap: Duration::ZERO, now };
-        let (mut store, _) = Store::open(dir.path(), options).expect("the store opens");
+        let (mut store, _) = Store::open(dir.path(), options()).expect("the store opens");
         let record = json!({"id": "a"}).as_object().cloned().expect("an object");
         let row = Row { record, hash: 1, updated_at: None, deleted_at: None, missing_since: None };
         let write = Write::Row { epoch: EPOCH, entity_type: "user".into(), id: "a".into(), row: Some(row) };
@@ -229,5 +279,73 @@ mod tests {
         let groups: Vec<Report> = std::iter::from_fn(|| told.blocking_recv()).flatten().collect();
         let [Report::Mended(mended)] = &groups[..] else { panic!("{groups:?}") };
         assert_eq!((mended.values, &mended.types), (1, &BTreeSet::from(["user".to_owned()])));
+    }
+
+    fn entry(number: u64) -> Entry {
+        let id = format!("00000000-0000-4000-8000-{number:012}");
+        let fields = json!({"id": id, "title": number}).as_object().cloned().expect("an object");
+        Entry {
+            number,
+            epoch: EPOCH,
+            entity_type: "interactions".into(),
+            id,
+            op: EntryOp::Create,
+            state: EntryState::Pending,
+            fields,
+            bytes: 60,
+            enqueued_at: Timestamp::from_millis(0),
+            attempts: 0,
+            sent_at: None,
+            misses: 0,
+            strikes: 0,
+            verdict: None,
+            last_error: None,
+            blocked_by: None,
+            base_stamp: None,
+            requests: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn an_outbox_without_overlays_gets_them_in_pieces_before_anything_else_is_done() {
+        const ENTRIES: u64 = 1_234;
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut store, _) = Store::open(dir.path(), options()).expect("the store opens");
+        let outbox = OutboxStatus { pending: ENTRIES, bytes: 60 * ENTRIES, ..OutboxStatus::default() };
+        let ledger = Ledger { log: "log".into(), first_seq: 1, rebuild: Some(0), outbox, ..Ledger::default() };
+        let mut writes = vec![Write::Ledger(EPOCH, ledger)];
+        writes.extend((1..=ENTRIES).map(|number| Write::Entry(entry(number))));
+        store.apply(&WriteSet { writes }).expect("applied");
+        store.sync().expect("durable");
+        let reader = store.reader();
+        let (reports, mut told) = mpsc::channel(64);
+        let mut transactor = Transactor::start(store, reports).expect("a thread");
+        let step = Step::Take { after: 0, count: 1, except: BTreeSet::new() };
+        let settings = Settings::new("http://127.0.0.1", None, &["interactions"]);
+        let txn = Box::new(Txn { epoch: EPOCH, at: Timestamp::from_millis(0), step });
+        transactor.submit(txn, Arc::new(settings)).expect("there is room");
+        let (mut groups, mut changes) = (0, 0);
+        let taken = loop {
+            let group = told.blocking_recv().expect("the thread runs");
+            groups += 1;
+            let last = group.into_iter().fold(None, |_, report| {
+                let Report::Committed(outcome) = report else { panic!("{report:?}") };
+                changes += outcome.written.changes.len() as u64;
+                Some(outcome.done)
+            });
+            match last.expect("a report") {
+                Done::Rebuilding => {
+                    assert!(reader.ledger(EPOCH).expect("readable").rebuild.is_some(), "it is known how far it came")
+                }
+                done => break done,
+            }
+        };
+        let Done::Taken { entries, .. } = taken else { panic!("{taken:?}") };
+        assert_eq!(entries.iter().map(|entry| entry.number).collect::<Vec<_>>(), [1]);
+        assert!(groups > 1, "one group holds only so much");
+        assert_eq!((changes, reader.ledger(EPOCH).expect("readable").rebuild), (ENTRIES, None));
+        let seen = reader.overlays(EPOCH, "interactions", "", 5_000).expect("readable");
+        assert_eq!(seen.len() as u64, ENTRIES);
+        transactor.stop();
     }
 }

@@ -68,6 +68,12 @@ impl Engine {
                 self.transact(now, Step::Edit { call, entry, fields }, out);
             }
             Call::Resolve { entry, keep_local } => self.transact(now, Step::Resolve { call, entry, keep_local }, out),
+            Call::Acknowledge(codes) => {
+                let before = self.findings.len();
+                self.findings.retain(|code, _| codes.as_ref().is_some_and(|codes| !codes.contains(code)));
+                let others = before.abs_diff(self.findings.len()) as u64;
+                self.transact(now, Step::Acknowledge { call, codes, others }, out);
+            }
             Call::Pause | Call::Resume => {
                 self.paused = asked == Call::Pause;
                 if self.paused {

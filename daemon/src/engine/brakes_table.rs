@@ -37,10 +37,12 @@ fn replica(settings: &Settings, rows: u64) -> Memory {
 /// One listing, from the first look at the replica to its end; what it said of the type.
 fn listing(memory: &mut Memory, settings: &Settings, listed: &[u64], minute: i64, accept: bool) -> TypeReconciled {
     let mut draft = Draft::new(memory, settings, EPOCH, at(minute)).expect("readable");
-    let hashes = listed.iter().map(|n| id_hash(&id(*n))).collect();
+    let mut ids = Listed::default();
+    listed.iter().for_each(|n| ids.add(&id(*n)));
+    let ids = ids.whole();
     let (mut missing, mut after) = (Vec::new(), Some(String::new()));
     while let Some(id) = after {
-        let Done::Swept { missing: found, next, .. } = sweep(&mut draft, "end_user", &hashes, &id).expect("readable") else {
+        let Done::Swept { missing: found, next, .. } = sweep(&mut draft, "end_user", &ids, &id).expect("readable") else {
             panic!("a sweep")
         };
         missing.extend(found);

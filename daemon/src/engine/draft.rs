@@ -35,6 +35,8 @@ pub struct Draft<'v> {
     epoch: EpochId,
     at: Timestamp,
     ledger: Ledger,
+    /// The counters were changed by hand.
+    edited: bool,
     /// There were no local changes when the step began, so that nothing has an overlay that the step did not make.
     had_none: bool,
     /// What was read before: a step comes back to the same entity several times.
@@ -75,6 +77,7 @@ impl<'v> Draft<'v> {
             at,
             had_none: all_of(&ledger.outbox) == 0,
             ledger,
+            edited: false,
             read_rows: RefCell::default(),
             read_overlays: RefCell::default(),
             rows: BTreeMap::new(),
@@ -120,6 +123,7 @@ impl<'v> Draft<'v> {
 
     /// Changes the counters that don't follow by themselves.
     pub fn edit_ledger(&mut self, edit: impl FnOnce(&mut Ledger)) {
+        self.edited = true;
         edit(&mut self.ledger);
     }
 
@@ -358,6 +362,14 @@ impl<'v> Draft<'v> {
         self.ledger.feed_bytes = bytes;
         self.ledger.first_seq = to;
         self.others.push(Write::TrimChanges { epoch: self.epoch, from, to });
+    }
+
+    /// Whether the step has changed nothing so far. What changes the counters writes something else, too, or has edited them.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let same_rows = self.rows.is_empty() && self.overlays.is_empty() && self.entries.is_empty();
+        let same_rest = self.answers.is_empty() && self.changes.is_empty() && self.others.is_empty();
+        same_rows && same_rest && self.registry.is_none() && !self.edited
     }
 
     /// Ends the step: what is to be committed, and what is to be told once it is.

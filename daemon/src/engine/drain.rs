@@ -20,15 +20,11 @@ const SCAN: usize = 2_000;
 /// Entries read at a time.
 const PAGE: usize = 100;
 
-/// After a start: a request that was under way may have reached the server, or not (rule R9). With `rebuild`, entries that make no
-/// overlay are put back into what applications see.
+/// After a start: a request that was under way may have reached the server, or not (rule R9).
 ///
 /// # Errors
 /// When the state can't be read.
-pub fn recover(draft: &mut Draft<'_>, rebuild: bool) -> Read<Done> {
-    if rebuild {
-        rebuild_overlays(draft)?;
-    }
+pub fn recover(draft: &mut Draft<'_>) -> Read<Done> {
     let mut after = 0;
     loop {
         let sent = draft.view().entries_in(draft.epoch(), EntryState::Sent, after, PAGE)?;
@@ -40,23 +36,26 @@ pub fn recover(draft: &mut Draft<'_>, rebuild: bool) -> Read<Done> {
     }
 }
 
-fn rebuild_overlays(draft: &mut Draft<'_>) -> Read<()> {
-    let mut after = 0;
-    loop {
-        let page = draft.view().entries(draft.epoch(), after, PAGE)?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = last.number;
-        for entry in page.into_iter().filter(|entry| entry.state != EntryState::Conflict) {
-            let key = key_of(&entry);
-            let before = draft.seen(&key)?;
-            let mut live = draft.live_entries(&key)?;
-            if live.iter().all(|known| known.number != entry.number) {
-                live.push(entry);
-                live.sort_by_key(|entry| entry.number);
-                draft.settle(&key, before, &live, Origin::Local)?;
-            }
+/// Puts the next entries behind the number `after` that make no overlay back into what applications see (rule R44). How far that came
+/// stands in the ledger, in the same write set.
+///
+/// # Errors
+/// When the state can't be read.
+pub fn rebuild(draft: &mut Draft<'_>, after: u64) -> Read<()> {
+    let page = draft.view().entries(draft.epoch(), after, PAGE)?;
+    let next = page.last().filter(|_| page.len() == PAGE).map(|last| last.number);
+    for entry in page.into_iter().filter(|entry| entry.state != EntryState::Conflict) {
+        let key = key_of(&entry);
+        let before = draft.seen(&key)?;
+        let mut live = draft.live_entries(&key)?;
+        if live.iter().all(|known| known.number != entry.number) {
+            live.push(entry);
+            live.sort_by_key(|entry| entry.number);
+            draft.settle(&key, before, &live, Origin::Local)?;
         }
     }
+    draft.edit_ledger(|ledger| ledger.rebuild = next);
+    Ok(())
 }
 
 /// What keeps an entry from being sent now.

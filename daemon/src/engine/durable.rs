@@ -48,6 +48,10 @@ pub struct Ledger {
     /// What the kept changes take up, in bytes, as far as they were counted.
     #[serde(default)]
     pub feed_bytes: u64,
+    /// The overlays of the entries behind this number are not made yet: the outbox came back without what applications saw of it
+    /// (rule R44). Until they are, nothing else is done with this epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuild: Option<u64>,
     /// Outbox entries by state.
     pub outbox: OutboxStatus,
     /// Base rows that are not deleted, by type.
@@ -193,6 +197,9 @@ pub struct Cursor {
     /// The last answer lacked the canary.
     #[serde(default)]
     pub suspicious: bool,
+    /// The store can't vouch for what it keeps of this type: a full listing is owed, and stays so until one is settled (rule R28).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub listing_owed: bool,
     /// Rows that the last full listing lacked and that are kept until a second one agrees, or a person accepts it (rule R29).
     #[serde(default)]
     pub missing: u64,

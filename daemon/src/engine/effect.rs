@@ -100,7 +100,7 @@ pub enum Reply {
     PendingPulled(aesync_protocol::response::PendingPulled),
     /// `sync`
     Synced(aesync_protocol::response::Synced),
-    /// `outbox.retry`, `outbox.discard`
+    /// `outbox.retry`, `outbox.discard`, `attention.acknowledge`
     Count(aesync_protocol::response::Count),
     /// `outbox.edit`
     Entry(Box<aesync_protocol::response::Entry>),

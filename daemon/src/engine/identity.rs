@@ -44,7 +44,7 @@ pub fn adopt(settings: &Settings, view: &dyn View, _at: Timestamp, identity: &Id
 /// # Errors
 /// When it can't be read.
 pub fn boot(settings: &Settings, view: &dyn View, registry: &Registry) -> Read<Adopted> {
-    let mut adopted = Adopted { registry: registry.clone(), ..Adopted::default() };
+    let mut adopted = Adopted { registry: registry.clone(), notices: view.notices()?, ..Adopted::default() };
     if let Some(current) = registry.current {
         adopted.ledger = view.ledger(current)?;
         let mut cursors = BTreeMap::new();

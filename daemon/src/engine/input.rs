@@ -40,9 +40,17 @@ pub enum Input {
     Resumed,
     /// The configuration changed. Types need a restart, and the server changes with a sign-in alone, so only numbers differ.
     Configured(Box<Settings>),
-    /// The store or the host found something that a person should know.
+    /// The host found something wrong that a person should know; it is so until the next start, or until somebody acknowledges it.
     Finding(Attention),
-    /// The store can't vouch for what it keeps of these types, of all when none is named: full listings bring it back (rules R28, R44).
+    /// Something happened that a person should know, which stays until somebody acknowledges it (rule R44).
+    Notice {
+        /// Its code.
+        code: String,
+        /// One sentence.
+        message: String,
+    },
+    /// The store can't vouch for what it keeps of these types: full listings bring it back (rules R28, R44). That they are owed stands
+    /// in the cursors already.
     Distrust(Vec<String>),
 }
 
@@ -129,6 +137,8 @@ pub enum Call {
         /// Send the local change once more.
         keep_local: bool,
     },
+    /// `attention.acknowledge`
+    Acknowledge(Option<Vec<String>>),
     /// `pause`
     Pause,
     /// `resume`

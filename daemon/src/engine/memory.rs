@@ -7,6 +7,7 @@ use aesync_protocol::Change;
 use aesync_protocol::response::EntryState;
 
 use super::durable::{Cursor, Entry, EpochId, Ledger, Overlay, Registry, Row, StoredAnswer};
+use super::notices::Notices;
 use super::view::{Read, View};
 use super::write_set::{Write, WriteSet};
 
@@ -16,6 +17,7 @@ type ById<T> = BTreeMap<(EpochId, String, String), T>;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
     registry: Registry,
+    notices: Notices,
     ledgers: BTreeMap<EpochId, Ledger>,
     rows: ById<Row>,
     overlays: ById<Overlay>,
@@ -31,6 +33,7 @@ impl Memory {
         for write in set.writes.iter().cloned() {
             match write {
                 Write::Registry(registry) => self.registry = registry,
+                Write::Notices(notices) => self.notices = notices,
                 Write::Ledger(epoch, ledger) => drop(self.ledgers.insert(epoch, ledger)),
                 Write::Row { epoch, entity_type, id, row } => set_or_remove(&mut self.rows, (epoch, entity_type, id), row),
                 Write::Overlay { epoch, entity_type, id, overlay } => {
@@ -73,6 +76,10 @@ fn page<T: Clone>(map: &ById<T>, epoch: EpochId, entity_type: &str, after: &str,
 impl View for Memory {
     fn registry(&self) -> Read<Registry> {
         Ok(self.registry.clone())
+    }
+
+    fn notices(&self) -> Read<Notices> {
+        Ok(self.notices.clone())
     }
 
     fn ledger(&self, epoch: EpochId) -> Read<Ledger> {

@@ -21,6 +21,7 @@ pub mod input;
 pub mod lane;
 pub mod link;
 pub mod memory;
+pub mod notices;
 pub mod now;
 pub mod puller;
 mod pulling;
@@ -35,6 +36,7 @@ pub mod session;
 pub mod settings;
 pub mod status;
 pub mod transact;
+pub mod trimmer;
 pub mod verdict;
 pub mod view;
 pub mod without;
@@ -55,18 +57,18 @@ use durable::{Cursor, EpochId, Identity, Ledger, Registry};
 use effect::Deadline;
 use lane::Lane;
 use link::Link;
+use notices::Notices;
 use puller::Puller;
 use pusher::Pusher;
 use settings::Settings;
 use status::{Board, Troubles};
 use transact::{Adopted, Done, Outcome, Step, Txn};
+use trimmer::Trimmer;
 
 pub use effect::Effect;
 pub use input::Input;
 pub use now::Now;
 
-/// How often old changes and answers are looked for.
-const TRIM_EVERY: Duration = Duration::from_secs(3_600);
 /// The feed is trimmed at once when it is larger than it may be by this part.
 const FEED_SLACK: u64 = 16;
 
@@ -130,12 +132,13 @@ pub struct Engine {
     last_pong_at: Option<Timestamp>,
     unknown_events: u64,
     invisible: BTreeMap<String, u64>,
+    /// What is wrong on this machine since the start, by code.
     findings: BTreeMap<String, Attention>,
+    /// What happened and nobody has acknowledged.
+    notices: Notices,
     troubles: Troubles,
     board: Board,
-    trim_at: Duration,
-    /// Old things are being removed, a piece after the other.
-    trimming: bool,
+    trimmer: Trimmer,
 }
 
 impl Engine {
@@ -170,10 +173,10 @@ impl Engine {
             unknown_events: 0,
             invisible: BTreeMap::new(),
             findings: BTreeMap::new(),
+            notices: Notices::default(),
             troubles: Troubles::default(),
             board: Board::default(),
-            trim_at: now.mono + TRIM_EVERY,
-            trimming: false,
+            trimmer: Trimmer::new(now),
         };
         let mut out = Vec::new();
         engine.adopted(now, found, &mut out);
@@ -206,6 +209,9 @@ impl Engine {
             Input::Finding(finding) => {
                 self.findings.insert(finding.code.clone(), finding);
             }
+            Input::Notice { code, message } => {
+                self.transact(now, Step::Note { code, message }, &mut out);
+            }
         }
         self.after(now, &mut out);
         out
@@ -220,7 +226,7 @@ impl Engine {
             (self.work_deadline(now), "talk to the server"),
             (self.calls.deadline(), "answer those who waited"),
             (self.report_deadline(), "tell the status"),
-            (self.epoch.map(|_| self.trim_at), "remove what is old"),
+            (self.epoch.map(|_| self.trimmer.deadline()), "remove what is old"),
         ];
         reasons.into_iter().filter_map(|(at, reason)| Some(Deadline { at: at?, reason })).min_by_key(|deadline| deadline.at)
     }
@@ -256,20 +262,28 @@ impl Engine {
         }
         let change = self.link.woke(now);
         self.on_link_change(now, change, out);
-        if now.mono >= self.trim_at {
-            self.trim_at = now.mono + TRIM_EVERY;
-            self.trimming = true;
-            self.transact(now, Step::Trim { answers_after: Some(String::new()) }, out);
-        }
+        self.trimmer.woke(now, self.registry.epochs.keys().copied(), self.epoch, out);
     }
 
     fn on_committed(&mut self, now: &Now, outcome: Outcome, out: &mut Vec<Effect>) {
-        self.troubles.clear(status::Trouble::Store);
         let Outcome { epoch, written, done } = outcome;
+        // What wrote nothing proves nothing about the disk.
+        if written.ledger.is_some() || matches!(done, Done::Adopted(_) | Done::PauseStored(_) | Done::Acknowledged { .. }) {
+            self.troubles.clear(status::Trouble::Store);
+        }
         match done {
             Done::Adopted(adopted) => return self.adopted(now, *adopted, out),
             Done::PauseStored(paused) => self.registry.paused = paused,
+            Done::Noted(ref notices) => self.notices.clone_from(notices),
+            Done::Acknowledged { call, count, notices } => {
+                self.notices = notices;
+                let reply = effect::Reply::Count(aesync_protocol::response::Count { count });
+                return out.push(Effect::Reply(call, Ok(reply)));
+            }
             _ => {}
+        }
+        if let Done::Trimmed { more_changes, rest } = &done {
+            self.trimmer.trimmed(now, epoch, *more_changes, rest.clone(), out);
         }
         if Some(epoch) != self.epoch {
             // Of an identity that is no longer served (rule R25): those who asked are answered, nothing else follows.
@@ -287,9 +301,8 @@ impl Engine {
             self.ledger = ledger;
             // A large pull fills the feed faster than the hour comes round.
             let most = self.settings.feed_bytes;
-            if !self.trimming && self.ledger.feed_bytes > most.saturating_add(most / FEED_SLACK) {
-                self.trimming = true;
-                self.transact(now, Step::Trim { answers_after: None }, out);
+            if self.ledger.feed_bytes > most.saturating_add(most / FEED_SLACK) {
+                self.trimmer.overflowed(now, epoch, out);
             }
         }
         if !written.entries.is_empty() {
@@ -305,7 +318,8 @@ impl Engine {
 
     /// The state of an identity is served from here on.
     fn adopted(&mut self, now: &Now, adopted: Adopted, out: &mut Vec<Effect>) {
-        let Adopted { registry, ledger, cursors, parked } = adopted;
+        let Adopted { registry, ledger, cursors, parked, notices } = adopted;
+        self.notices = notices;
         self.adopting = self.adopting.saturating_sub(1);
         self.epoch = registry.current;
         self.paused = registry.paused;
@@ -314,7 +328,6 @@ impl Engine {
         self.cursors = cursors;
         self.parked = parked;
         self.lane = Lane::Idle;
-        self.trimming = false;
         self.puller = Puller::default();
         self.pusher = Pusher::default();
         self.invisible.clear();
@@ -324,7 +337,8 @@ impl Engine {
             return;
         }
         if self.epoch.is_some() {
-            self.transact(now, Step::Recover { rebuild: false }, out);
+            self.transact(now, Step::Recover, out);
+            self.puller.want_owed(&self.cursors);
             self.puller.plan_listings(&self.settings, now, &self.cursors);
         }
         let identity = self.identity().cloned();

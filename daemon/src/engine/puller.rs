@@ -13,7 +13,7 @@ use super::backoff::Backoff;
 use super::durable::Cursor;
 use super::effect::{CallId, Reply};
 use super::input::RequestId;
-use super::reconcile::id_hash;
+use super::reconcile::Listed;
 use super::settings::Settings;
 use super::transact::{Tally, TypeEnd};
 use super::without::Mutation;
@@ -89,12 +89,14 @@ pub struct PullRun {
     pub told_at: Option<Duration>,
     tallies: BTreeMap<String, Tally>,
     canaries: BTreeMap<String, Option<String>>,
-    listed: BTreeMap<String, BTreeSet<u128>>,
+    listed: BTreeMap<String, Listed>,
     pulled: BTreeMap<String, TypePulled>,
     reconciled: BTreeMap<String, TypeReconciled>,
     sync_timestamp: Timestamp,
     /// Reconciliation: the types whose rows are still to be swept, and what the present sweep found.
     sweeps: VecDeque<String>,
+    /// The listing that the present sweep goes by: made once, since it may have a million ids.
+    sweeping: Option<Arc<Listed>>,
     missing: Vec<String>,
 }
 
@@ -160,9 +162,16 @@ impl Puller {
         self.listings.insert(entity_type.to_owned());
     }
 
-    /// Wants full listings of these types, of all when none is named.
+    /// Wants full listings of these types, as far as they are configured.
     pub fn distrust(&mut self, settings: &Settings, types: &[String]) {
-        for name in settings.type_names().filter(|name| types.is_empty() || types.iter().any(|named| named == name)) {
+        for name in settings.type_names().filter(|name| types.iter().any(|named| named == name)) {
+            self.want_listing(name);
+        }
+    }
+
+    /// Wants the full listings that are owed, as the cursors say.
+    pub fn want_owed(&mut self, cursors: &BTreeMap<String, Cursor>) {
+        for (name, _) in cursors.iter().filter(|(_, cursor)| cursor.listing_owed) {
             self.want_listing(name);
         }
     }
@@ -292,6 +301,7 @@ impl PullRun {
             reconciled: BTreeMap::new(),
             sync_timestamp: Timestamp::EPOCH,
             sweeps: VecDeque::new(),
+            sweeping: None,
             missing: Vec::new(),
         }
     }
@@ -322,7 +332,7 @@ impl PullRun {
                 tally.canary_seen = true;
             }
             if keep_ids {
-                self.listed.entry(entity_type.to_owned()).or_default().insert(id_hash(&id));
+                self.listed.entry(entity_type.to_owned()).or_default().add(&id);
             }
             if stamp > tally.newest {
                 tally.newest = stamp;
@@ -361,9 +371,11 @@ impl PullRun {
 
     /// The type to sweep, and the listing's ids.
     #[must_use]
-    pub fn sweep(&self) -> Option<(String, Arc<BTreeSet<u128>>)> {
+    pub fn sweep(&mut self) -> Option<(String, Arc<Listed>)> {
         let name = self.sweeps.front()?;
-        Some((name.clone(), Arc::new(self.listed.get(name).cloned().unwrap_or_default())))
+        let listed = &mut self.listed;
+        let whole = || Arc::new(listed.remove(name).unwrap_or_default().whole());
+        Some((name.clone(), Arc::clone(self.sweeping.get_or_insert_with(whole))))
     }
 
     /// Ids that a slice found missing.
@@ -373,9 +385,16 @@ impl PullRun {
 
     /// A sweep is through: what it found, the rows in the listing, and the newest of them.
     pub fn swept(&mut self, entity_type: &str) -> (Vec<String>, u64, Option<String>) {
-        self.listed.remove(entity_type);
+        self.sweeping = None;
         let tally = self.tallies.get(entity_type).cloned().unwrap_or_default();
         (std::mem::take(&mut self.missing), tally.received, tally.newest_id)
+    }
+
+    /// The types that a reconciliation has not brought to its end.
+    pub fn unsettled(&self) -> impl Iterator<Item = &String> {
+        let types = self.types.iter().chain(self.rest.iter().flat_map(|(_, types)| types));
+        let reconciles = matches!(self.purpose, Purpose::Reconcile { .. });
+        types.filter(move |name| reconciles && !self.reconciled.contains_key(*name))
     }
 
     /// A type is reconciled.

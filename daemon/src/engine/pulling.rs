@@ -1,7 +1,6 @@
 //! Pulls and full listings: from their beginning to what those who waited for them are told.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aesync_protocol::event::{Event, Progress};
@@ -88,9 +87,9 @@ impl Engine {
     pub(super) fn on_pull_failed(&mut self, now: &Now, run: &PullRun, failure: &Failure, out: &mut Vec<Effect>) {
         for entity_type in run.types.iter().chain(run.rest.iter().flat_map(|(_, types)| types)) {
             self.puller.mark(now, entity_type);
-            if matches!(run.purpose, Purpose::Reconcile { .. }) {
-                self.puller.want_listing(entity_type);
-            }
+        }
+        for entity_type in run.unsettled() {
+            self.puller.want_listing(entity_type);
         }
         let (action, _) = classify(&failure.kind);
         let wait = if let Action::Wait(wait) = action { Some(wait) } else { None };
@@ -135,7 +134,7 @@ impl Engine {
         self.next_group(run, out);
     }
 
-    pub(super) fn next_sweep(&mut self, now: &Now, run: Box<PullRun>, out: &mut Vec<Effect>) {
+    pub(super) fn next_sweep(&mut self, now: &Now, mut run: Box<PullRun>, out: &mut Vec<Effect>) {
         let Some((entity_type, listed)) = run.sweep() else { return self.next_group(run, out) };
         self.lane = Lane::Sweeping(run);
         self.transact(now, Step::Sweep { entity_type, listed, after: String::new() }, out);
@@ -152,7 +151,7 @@ impl Engine {
         let Lane::Sweeping(run) = &mut self.lane else { return };
         run.add_missing(missing);
         if let Some(after) = next {
-            let listed = run.sweep().map(|(_, listed)| listed).unwrap_or_else(|| Arc::new(BTreeSet::new()));
+            let Some((_, listed)) = run.sweep() else { return };
             return self.transact(now, Step::Sweep { entity_type, listed, after }, out);
         }
         let (missing, listed, newest_id) = run.swept(&entity_type);
@@ -174,3 +173,7 @@ fn op_of(purpose: &Purpose) -> &'static str {
         Purpose::Reconcile { .. } => "reconcile",
     }
 }
+
+#[cfg(test)]
+#[path = "listing_tests.rs"]
+mod listing_tests;

@@ -1,10 +1,8 @@
 //! What a full listing lacks, and the brakes on believing it (rules R28, R29).
 
-use std::collections::BTreeSet;
-
 use aesync_protocol::event::Origin;
 use aesync_protocol::response::TypeReconciled;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::draft::{Draft, Key};
 use super::durable::{Cursor, Row};
@@ -16,23 +14,43 @@ use super::without::Mutation;
 /// Rows that one slice looks at.
 const SLICE: usize = 250;
 
-/// By which an id is remembered while a listing is under way: 16 bytes instead of a text.
-#[must_use]
-pub fn id_hash(id: &str) -> u128 {
-    xxh3_128(id.as_bytes())
+/// The ids of a full listing, each as 8 bytes: of a million of them one in ten thousand million million stands for two. Then a row
+/// that is gone is kept; no row is ever taken for gone because of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listed(Vec<u64>);
+
+impl Listed {
+    /// An id is in the listing.
+    pub fn add(&mut self, id: &str) {
+        self.0.push(xxh3_64(id.as_bytes()));
+    }
+
+    /// The listing is whole: ids can be looked up from here on.
+    #[must_use]
+    pub fn whole(mut self) -> Self {
+        self.0.sort_unstable();
+        self.0.shrink_to_fit();
+        self
+    }
+
+    /// Whether an id is in the whole listing.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        self.0.binary_search(&xxh3_64(id.as_bytes())).is_ok()
+    }
 }
 
 /// Finds the live rows after `after` that the listing lacks and that no local change concerns. Tombstones that are old enough go.
 ///
 /// # Errors
 /// When the state can't be read.
-pub fn sweep(draft: &mut Draft<'_>, entity_type: &str, listed: &BTreeSet<u128>, after: &str) -> Read<Done> {
+pub fn sweep(draft: &mut Draft<'_>, entity_type: &str, listed: &Listed, after: &str) -> Read<Done> {
     let rows = draft.view().rows(draft.epoch(), entity_type, after, SLICE)?;
     let next = if rows.len() == SLICE { rows.last().map(|(id, _)| id.clone()) } else { None };
     let mut missing = Vec::new();
     for (id, row) in rows {
         let is_old = is_forgotten(&row, draft.at());
-        if !(row.is_live() || is_old) || listed.contains(&id_hash(&id)) {
+        if !(row.is_live() || is_old) || listed.has(&id) {
             continue;
         }
         let key: Key = (entity_type.to_owned(), id);
@@ -101,7 +119,7 @@ pub fn settle(
         };
         // The high water follows the canary down: asked from above it, no answer would ever contain it again (rule R21).
         let high_water = cursor.high_water.min(newest);
-        cursor = Cursor { last_reconciled_at: Some(at), suspicious: false, canary, high_water, ..cursor };
+        cursor = Cursor { last_reconciled_at: Some(at), suspicious: false, listing_owed: false, canary, high_water, ..cursor };
     }
     cursor.missing = result.held;
     draft.set_cursor(entity_type, cursor.clone());

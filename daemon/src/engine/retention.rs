@@ -18,18 +18,51 @@ const ANSWER_MS: i64 = 7 * DAY_MS;
 /// How long a deletion can be undone (rule R29), in milliseconds.
 const TOMBSTONE_MS: i64 = 30 * DAY_MS;
 
-/// Removes the oldest changes while they are too old, or the feed is too large. The newest change always stays. Then forgets old answers
-/// behind the request id `answers_after`; none of them when it is absent.
+/// How far the removal of what is old has come, of what has no order by age.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// Answers behind this request id are still to be looked at.
+    pub answers_after: Option<String>,
+    /// Tombstones behind this type and id are still to be looked at.
+    pub tombstones_after: Option<(String, String)>,
+}
+
+impl Rest {
+    /// All answers.
+    #[must_use]
+    pub fn answers() -> Self {
+        Self { answers_after: Some(String::new()), ..Self::default() }
+    }
+
+    /// All answers and tombstones. The full listings of the identity that is served look at its tombstones anyway.
+    #[must_use]
+    pub fn everything() -> Self {
+        Self { tombstones_after: Some((String::new(), String::new())), ..Self::answers() }
+    }
+
+    /// Whether nothing is left to be looked at.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Removes the oldest changes while they are too old, or the feed is too large. The newest change always stays. Then goes on with the
+/// rest.
 ///
 /// # Errors
 /// When the state can't be read.
-pub fn trim(draft: &mut Draft<'_>, answers_after: Option<&str>) -> Read<Done> {
+pub fn trim(draft: &mut Draft<'_>, rest: &Rest) -> Read<Done> {
     let more_changes = trim_changes(draft)?;
-    let answers_after = match answers_after {
+    let answers_after = match &rest.answers_after {
         Some(after) => forget_answers(draft, after)?,
         None => None,
     };
-    Ok(Done::Trimmed { more_changes, answers_after })
+    let tombstones_after = match &rest.tombstones_after {
+        Some((entity_type, after)) => forget_tombstones(draft, entity_type, after)?,
+        None => None,
+    };
+    Ok(Done::Trimmed { more_changes, rest: Rest { answers_after, tombstones_after } })
 }
 
 /// Whether a tombstone has been kept for long enough.
@@ -61,11 +94,37 @@ fn forget_answers(draft: &mut Draft<'_>, after: &str) -> Read<Option<String>> {
     let at = draft.at();
     let answers = draft.view().answers(draft.epoch(), after, SLICE)?;
     for (request_id, answer) in &answers {
-        if at.millis_since(answer.at) > ANSWER_MS {
+        if at.millis_since(answer.at) <= ANSWER_MS {
+            continue;
+        }
+        // Whoever asks again while an entry waits must not enqueue it twice.
+        let mut waits = false;
+        for pushed in &answer.entries {
+            waits = waits || draft.entry(pushed.entry)?.is_some();
+        }
+        if !waits {
             draft.forget_answer(request_id);
         }
     }
     Ok(answers.last().filter(|_| answers.len() == SLICE).map(|(request_id, _)| request_id.clone()))
+}
+
+/// Gives the type and the id to go on behind, when there are more.
+fn forget_tombstones(draft: &mut Draft<'_>, entity_type: &str, after: &str) -> Read<Option<(String, String)>> {
+    let types = || draft.ledger().records.keys();
+    let Some(entity_type) = types().find(|name| name.as_str() >= entity_type).cloned() else { return Ok(None) };
+    let rows = draft.view().rows(draft.epoch(), &entity_type, after, SLICE)?;
+    let next = match rows.last().filter(|_| rows.len() == SLICE) {
+        Some((id, _)) => Some((entity_type.clone(), id.clone())),
+        None => types().find(|name| **name > entity_type).map(|name| (name.clone(), String::new())),
+    };
+    for (id, row) in rows {
+        let key = (entity_type.clone(), id);
+        if is_forgotten(&row, draft.at()) && draft.overlay(&key)?.is_none() {
+            draft.forget_tombstone(&key);
+        }
+    }
+    Ok(next)
 }
 
 #[cfg(test)]
@@ -75,6 +134,7 @@ mod tests {
 
     use super::super::durable::{EpochId, StoredAnswer};
     use super::super::memory::Memory;
+    use super::super::reconcile::Listed;
     use super::super::settings::Settings;
     use super::super::view::View as _;
     use super::super::{apply, reconcile};
@@ -106,14 +166,14 @@ mod tests {
     }
 
     fn trim_all(memory: &mut Memory, settings: &Settings, days: i64) {
-        let mut answers = Some(String::new());
+        let mut rest = Rest::everything();
         loop {
-            let done = on(memory, settings, days, |draft| trim(draft, answers.as_deref()).expect("readable"));
-            let Done::Trimmed { more_changes, answers_after } = done else { panic!("another step was done") };
-            if !more_changes && answers_after.is_none() {
+            let done = on(memory, settings, days, |draft| trim(draft, &rest).expect("readable"));
+            let Done::Trimmed { more_changes, rest: left } = done else { panic!("another step was done") };
+            if !more_changes && left.is_done() {
                 return;
             }
-            answers = answers_after;
+            rest = left;
         }
     }
 
@@ -163,10 +223,56 @@ mod tests {
         let row = memory.row(EPOCH, &key.0, &key.1).expect("readable").expect("pulled");
         on(&mut memory, &settings, 0, |draft| draft.set_row(&key, Row { deleted_at: Some(day(0)), ..row }).expect("readable"));
         for (days, left) in [(30, true), (31, false)] {
-            let sweep = |draft: &mut Draft<'_>| drop(reconcile::sweep(draft, "end_user", &[].into(), "").expect("readable"));
+            let sweep =
+                |draft: &mut Draft<'_>| drop(reconcile::sweep(draft, "end_user", &Listed::default(), "").expect("readable"));
             on(&mut memory, &settings, days, sweep);
             assert_eq!(memory.row(EPOCH, &key.0, &key.1).expect("readable").is_some(), left, "on day {days}");
             assert!(memory.row(EPOCH, "end_user", "00001").expect("readable").is_some(), "a live row stays");
         }
+    }
+
+    #[test]
+    fn an_answer_is_kept_for_as_long_as_one_of_its_entries_waits() {
+        let (mut memory, settings) = (Memory::default(), settings());
+        let now = super::super::Now { mono: std::time::Duration::ZERO, wall: day(0), dice: 7 };
+        let changes = vec![("end_user".to_owned(), vec![json!({"email": "a@example.com"})])];
+        let push = |draft: &mut Draft<'_>| {
+            super::super::enqueue::enqueue(draft, &changes, Some("waits"), &now).expect("readable").expect("taken").0
+        };
+        let entries = on(&mut memory, &settings, 0, push);
+        trim_all(&mut memory, &settings, 60);
+        assert_eq!(on(&mut memory, &settings, 60, push), entries, "asked again, nothing is enqueued twice");
+        let entry = memory.entry(EPOCH, entries[0].entry).expect("readable").expect("it waits");
+        let confirmed = aesync_protocol::response::EntryState::Confirmed;
+        on(&mut memory, &settings, 60, |draft| draft.retire(&entry, confirmed).expect("readable"));
+        trim_all(&mut memory, &settings, 61);
+        assert_eq!(memory.answers(EPOCH, "", 10).expect("readable"), []);
+    }
+
+    #[test]
+    fn tombstones_of_all_types_go_without_a_listing_and_live_rows_stay() {
+        let (mut memory, settings) = (Memory::default(), settings());
+        for (entity_type, gone) in [("a", 0..400), ("b", 0..1), ("c", 300..700)] {
+            let row = |n: u64| json!({"id": format!("{n:05}"), "updatedAt": day(0).to_string(), "is_deleted": u8::from(gone.contains(&n))});
+            let rows = |deleted: bool| -> Vec<Record> {
+                let undeleted = |mut row: serde_json::Value| {
+                    row["is_deleted"] = json!(0);
+                    row
+                };
+                (0..700)
+                    .map(row)
+                    .map(|row| if deleted { row } else { undeleted(row) })
+                    .map(|row| row.as_object().cloned().expect("an object"))
+                    .collect()
+            };
+            for rows in [rows(false), rows(true)] {
+                on(&mut memory, &settings, 0, |draft| drop(apply::rows(draft, entity_type, &rows).expect("readable")));
+            }
+        }
+        let left = |memory: &Memory| ["a", "b", "c"].map(|name| memory.rows(EPOCH, name, "", 1_000).expect("readable").len());
+        trim_all(&mut memory, &settings, 30);
+        assert_eq!(left(&memory), [700, 700, 700]);
+        trim_all(&mut memory, &settings, 31);
+        assert_eq!(left(&memory), [300, 699, 300]);
     }
 }

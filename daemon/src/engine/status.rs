@@ -323,6 +323,7 @@ impl Engine {
             say("parked", format!("{what} of another sign-in wait until that one is back"), Some(self.parked));
         }
         list.extend(self.findings.values().cloned());
+        list.extend(self.notices.shown());
         list
     }
 }

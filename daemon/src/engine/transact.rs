@@ -13,6 +13,9 @@ use serde_json::Value;
 use super::draft::{Draft, Written};
 use super::durable::{Cursor, Entry, EpochId, Identity, Ledger, Registry};
 use super::effect::{CallId, Reply};
+use super::notices::{self, Notices};
+use super::reconcile::Listed;
+use super::retention::Rest;
 use super::settings::Settings;
 use super::view::{Read, View};
 use super::write_set::WriteSet;
@@ -41,11 +44,24 @@ pub enum Step {
     },
     /// Stores whether the daemon is paused; `Txn::epoch` is ignored.
     SetPaused(bool),
-    /// After a start: what was under way when the daemon stopped is in doubt (rule R9).
-    Recover {
-        /// The outbox came back without what applications saw of it: make that anew (rule R44).
-        rebuild: bool,
+    /// Keeps what happened until somebody knows of it (rule R44); `Txn::epoch` is ignored.
+    Note {
+        /// Its code.
+        code: String,
+        /// One sentence.
+        message: String,
     },
+    /// Forgets what somebody knows of; `Txn::epoch` is ignored.
+    Acknowledge {
+        /// The call to answer.
+        call: CallId,
+        /// Which; everything when absent.
+        codes: Option<Vec<String>>,
+        /// What was acknowledged beside.
+        others: u64,
+    },
+    /// After a start: what was under way when the daemon stopped is in doubt (rule R9).
+    Recover,
     /// Takes a push into the outbox.
     Enqueue {
         /// The call to answer.
@@ -109,8 +125,8 @@ pub enum Step {
     Sweep {
         /// The type.
         entity_type: String,
-        /// Hashes of the ids in the listing.
-        listed: Arc<BTreeSet<u128>>,
+        /// The ids in the listing, the same for all slices.
+        listed: Arc<Listed>,
         /// Look at rows after this id.
         after: String,
     },
@@ -160,10 +176,7 @@ pub enum Step {
         keep_local: bool,
     },
     /// Removes what is older than its retention, a bounded piece at a time.
-    Trim {
-        /// Old answers to request ids behind this one go too.
-        answers_after: Option<String>,
-    },
+    Trim(Rest),
 }
 
 /// What a pull brought for one type.
@@ -197,6 +210,19 @@ pub enum Done {
     Adopted(Box<Adopted>),
     /// Stored.
     PauseStored(bool),
+    /// It is kept; everything that is.
+    Noted(Notices),
+    /// It is forgotten.
+    Acknowledged {
+        /// The call to answer.
+        call: CallId,
+        /// How many codes.
+        count: u64,
+        /// What is left.
+        notices: Notices,
+    },
+    /// A part of what applications see of the outbox was made anew (rule R44): the transaction itself is to be run again.
+    Rebuilding,
     /// What was under way is in doubt.
     Recovered,
     /// The push is in the outbox.
@@ -268,8 +294,8 @@ pub enum Done {
     Trimmed {
         /// Whether more of the change feed has to go.
         more_changes: bool,
-        /// More answers are to be looked at, behind this one.
-        answers_after: Option<String>,
+        /// What is to be looked at besides.
+        rest: Rest,
     },
 }
 
@@ -284,6 +310,8 @@ pub struct Adopted {
     pub cursors: BTreeMap<String, Cursor>,
     /// Entries of other epochs: kept, never sent (rule R38).
     pub parked: u64,
+    /// What happened and nobody has acknowledged.
+    pub notices: Notices,
 }
 
 /// How a pull ended for one type.
@@ -303,7 +331,8 @@ pub struct TypeEnd {
     pub quarantined: u64,
 }
 
-/// Runs a transaction.
+/// Runs a transaction. While the overlays of its epoch have to be made anew, it makes a piece of them in its place and says so with
+/// [`Done::Rebuilding`]; whoever runs it then runs it again, and nothing else in between.
 ///
 /// # Errors
 /// When the state can't be read; nothing is written then.
@@ -314,10 +343,22 @@ pub fn run(txn: &Txn, settings: &Settings, view: &dyn View) -> Read<(WriteSet, O
     if let Step::SetPaused(paused) = txn.step {
         return identity::set_paused(view, txn.epoch, paused);
     }
+    if let Step::Acknowledge { call, codes, others } = &txn.step {
+        return notices::acknowledge(view, txn.epoch, *call, codes.as_deref(), *others);
+    }
     let mut draft = Draft::new(view, settings, txn.epoch, txn.at)?;
+    if let Some(after) = draft.ledger().rebuild {
+        drain::rebuild(&mut draft, after)?;
+        let (write_set, written) = draft.finish();
+        return Ok((write_set, Outcome { epoch: txn.epoch, written, done: Done::Rebuilding }));
+    }
+    if let Step::Note { code, message } = &txn.step {
+        return notices::note(view, txn.epoch, code, message);
+    }
     let done = match &txn.step {
-        Step::Adopt { .. } | Step::SetPaused(_) => drain::recover(&mut draft, false)?,
-        Step::Recover { rebuild } => drain::recover(&mut draft, *rebuild)?,
+        Step::Adopt { .. } | Step::SetPaused(_) | Step::Acknowledge { .. } | Step::Note { .. } | Step::Recover => {
+            drain::recover(&mut draft)?
+        }
         Step::Enqueue { call, changes, request_id, seed } => {
             match enqueue::enqueue(&mut draft, changes, request_id.as_deref(), seed)? {
                 Ok((entries, current)) => Done::Enqueued { call: *call, entries, current },
@@ -338,10 +379,14 @@ pub fn run(txn: &Txn, settings: &Settings, view: &dyn View) -> Read<(WriteSet, O
         Step::Discard { call, entries } => answered(*call, resolve::discard(&mut draft, entries.as_deref())?),
         Step::Edit { call, entry, fields } => answered(*call, resolve::edit(&mut draft, *entry, fields)?),
         Step::Resolve { call, entry, keep_local } => answered(*call, resolve::resolve(&mut draft, *entry, *keep_local)?),
-        Step::Trim { answers_after } => retention::trim(&mut draft, answers_after.as_deref())?,
+        Step::Trim(rest) => retention::trim(&mut draft, rest)?,
     };
     if let Done::Answered { call, reply: Err(error) } = done {
         return Ok(refused(txn.epoch, call, error));
+    }
+    if matches!(done, Done::Swept { .. } | Done::Trimmed { .. }) && draft.is_idle() {
+        // The sweep of a million rows is four thousand slices: most of them have nothing for the disk.
+        return Ok((WriteSet::default(), Outcome { epoch: txn.epoch, written: Written::default(), done }));
     }
     let (write_set, written) = draft.finish();
     Ok((write_set, Outcome { epoch: txn.epoch, written, done }))

@@ -4,6 +4,7 @@ use aesync_protocol::Change;
 use aesync_protocol::response::EntryState;
 
 use super::durable::{Cursor, Entry, EpochId, Ledger, Overlay, Registry, Row, StoredAnswer};
+use super::notices::Notices;
 
 /// A read that failed. The daemon reports it and goes on: what was damaged is fetched again (rule R44).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +25,8 @@ pub type Read<T> = Result<T, ReadError>;
 pub trait View {
     /// What holds for the whole store; the default when it is fresh.
     fn registry(&self) -> Read<Registry>;
+    /// What happened and nobody has acknowledged.
+    fn notices(&self) -> Read<Notices>;
     /// An epoch's counters; the default when there are none.
     fn ledger(&self, epoch: EpochId) -> Read<Ledger>;
     /// A base row, tombstones included.

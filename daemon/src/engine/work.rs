@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aesync_protocol::event::Event;
+use aesync_protocol::status::Attention;
 use aesync_protocol::{Error, ErrorCode};
 
 use super::calls::Job;
@@ -231,13 +232,13 @@ impl Engine {
                     self.next_sweep(now, run, out);
                 }
             }
-            Done::Trimmed { more_changes, answers_after } => {
-                self.trimming = more_changes || answers_after.is_some();
-                if self.trimming {
-                    self.transact(now, Step::Trim { answers_after }, out);
-                }
-            }
-            Done::Adopted(_) | Done::PauseStored(_) | Done::Recovered => {}
+            Done::Adopted(_)
+            | Done::Trimmed { .. }
+            | Done::PauseStored(_)
+            | Done::Noted(_)
+            | Done::Acknowledged { .. }
+            | Done::Recovered
+            | Done::Rebuilding => {}
         }
     }
 
@@ -254,7 +255,11 @@ impl Engine {
                 self.calls.refused(call);
                 return out.push(Effect::Reply(call, Err(error)));
             }
-            Step::Retry { call, .. } | Step::Discard { call, .. } | Step::Edit { call, .. } | Step::Resolve { call, .. } => {
+            Step::Retry { call, .. }
+            | Step::Discard { call, .. }
+            | Step::Edit { call, .. }
+            | Step::Resolve { call, .. }
+            | Step::Acknowledge { call, .. } => {
                 return out.push(Effect::Reply(call, Err(error)));
             }
             Step::Adopt { .. } => {
@@ -263,8 +268,11 @@ impl Engine {
                 out.push(Effect::SignInRefused(error));
                 return self.ask_again(now, out);
             }
-            Step::Trim { .. } => {
-                self.trimming = false;
+            // The others may read; what is left of all is looked for again at the next time.
+            Step::Trim(_) => return self.trimmer.failed(now, txn.epoch, out),
+            Step::Note { code, message } => {
+                // What can't be kept shows as long as the daemon runs.
+                self.findings.insert(code.clone(), Attention { code, message, count: None });
                 return;
             }
             Step::SetPaused(_) => return,
@@ -281,6 +289,9 @@ impl Engine {
             for name in run.types.iter().chain(run.rest.iter().flat_map(|(_, types)| types)) {
                 self.puller.mark(now, name);
             }
+            for name in run.unsettled() {
+                self.puller.want_listing(name);
+            }
             for answer in &run.answers {
                 out.push(Effect::Reply(answer.call(), Err(error.clone())));
             }
@@ -288,7 +299,7 @@ impl Engine {
         self.puller.failed(&self.settings, now, None);
         self.pusher.failed(&self.settings, now, &[], Setback::Wait(None));
         if self.ledger.outbox.sent > 0 {
-            self.transact(now, Step::Recover { rebuild: false }, out);
+            self.transact(now, Step::Recover, out);
         }
     }
 }

@@ -3,6 +3,7 @@
 use aesync_protocol::codec::EncodedChange;
 
 use super::durable::{Cursor, Entry, EpochId, Ledger, Overlay, Registry, Row, StoredAnswer};
+use super::notices::Notices;
 
 /// The writes of one atomic step, in order. Later writes to the same key win.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,6 +17,8 @@ pub struct WriteSet {
 pub enum Write {
     /// What holds for the whole store.
     Registry(Registry),
+    /// What happened and nobody has acknowledged.
+    Notices(Notices),
     /// An epoch's counters.
     Ledger(EpochId, Ledger),
     /// A base row.

@@ -1,5 +1,6 @@
 //! What is checked at every start, cheaply: that the few values on which everything hangs read, and agree with the feed.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use serde::de::DeserializeOwned;
@@ -9,6 +10,7 @@ use super::finding::{Finding, FindingCode};
 use super::format::FORMAT;
 use super::{keys, value};
 use crate::engine::durable::{Cursor, EpochId, Ledger, Registry};
+use crate::engine::notices::Notices;
 
 /// Changes that are removed in one step.
 pub(super) const TRIM_STEP: usize = 1_000;
@@ -38,6 +40,10 @@ pub(super) fn check(database: &Database) -> Result<Checked, Fault> {
         _ => put(&mut writes, keys::FORMAT, &FORMAT)?,
     }
     let mut findings = Vec::new();
+    if let Err(Fault::Damaged(detail)) = read::<Notices>(database, keys::NOTICES, "what nobody has acknowledged") {
+        findings.push(Finding::new(FindingCode::StoreInconsistent, format!("{detail}; it is forgotten")));
+        writes.insert((Tree::Meta, keys::NOTICES.to_vec()), None);
+    }
     let registry: Registry = read(database, keys::REGISTRY, "the registry")?.unwrap_or_default();
     for epoch in registry.epochs.into_keys() {
         check_cursors(database, epoch, &mut writes, &mut findings)?;
@@ -50,9 +56,10 @@ pub(super) fn check(database: &Database) -> Result<Checked, Fault> {
     Ok(Checked::Sound(findings))
 }
 
-/// A cursor that does not read is forgotten: its type is then pulled from the beginning.
+/// A cursor that does not read is forgotten: its type is then pulled from the beginning, with a full listing.
 fn check_cursors(database: &Database, epoch: EpochId, writes: &mut Writes, findings: &mut Vec<Finding>) -> Result<(), Fault> {
     let prefix = keys::cursors(epoch);
+    let mut damaged = Vec::new();
     database.scan(Tree::Meta, &prefix, Bound::Included(&prefix), |key, bytes| {
         if let Err(damage) = value::decode::<Cursor>(key, bytes) {
             let entity_type = String::from_utf8_lossy(key.get(prefix.len()..).unwrap_or_default());
@@ -60,10 +67,31 @@ fn check_cursors(database: &Database, epoch: EpochId, writes: &mut Writes, findi
                 FindingCode::StoreInconsistent,
                 format!("the cursor of {entity_type} was damaged ({damage}); {entity_type} is pulled from the beginning"),
             ));
-            writes.insert((Tree::Meta, key.to_vec()), None);
+            damaged.push(key.to_vec());
         }
         true
-    })
+    })?;
+    // What it said is not known any more, so that it may have said that a listing is owed.
+    let fresh = Cursor { listing_owed: true, ..Cursor::default() };
+    damaged.iter().try_for_each(|key| put(writes, key, &fresh))
+}
+
+/// Changes every cursor of an epoch, and lets a full listing be owed for each type that it has something of (rule R28).
+pub(super) fn owe_listings(
+    database: &Database,
+    epoch: EpochId,
+    ledger: &Ledger,
+    writes: &mut Writes,
+    change: impl Fn(Cursor) -> Cursor,
+) -> Result<(), Fault> {
+    let prefix = keys::cursors(epoch);
+    let types = ledger.records.keys().map(|name| (keys::cursor(epoch, name), Cursor::default()));
+    let mut cursors: BTreeMap<Vec<u8>, Cursor> = types.collect();
+    database.scan(Tree::Meta, &prefix, Bound::Included(&prefix), |key, bytes| {
+        cursors.insert(key.to_vec(), value::decode(key, bytes).unwrap_or_default());
+        true
+    })?;
+    cursors.into_iter().try_for_each(|(key, cursor)| put(writes, &key, &Cursor { listing_owed: true, ..change(cursor) }))
 }
 
 /// The feed must end where the ledger says. Where it does not, a batch was torn: the feed starts anew under another name, so
@@ -94,7 +122,7 @@ fn check_feed(database: &Database, epoch: EpochId, writes: &mut Writes, findings
 }
 
 /// Empties the feed and gives it another name, so that every subscriber loads the records again, and forgets the cursors, so that all
-/// types are pulled from the beginning.
+/// types are pulled from the beginning, with a full listing of each.
 pub(super) fn start_feed_anew(
     database: &Database,
     epoch: EpochId,
@@ -111,11 +139,7 @@ pub(super) fn start_feed_anew(
     ledger.feed_bytes = 0;
     ledger.log = uuid::Uuid::new_v4().to_string();
     put(writes, &keys::ledger(epoch), ledger)?;
-    let prefix = keys::cursors(epoch);
-    database.scan(Tree::Meta, &prefix, Bound::Included(&prefix), |key, _| {
-        writes.insert((Tree::Meta, key.to_vec()), None);
-        true
-    })
+    owe_listings(database, epoch, ledger, writes, |_| Cursor::default())
 }
 
 /// Removes the changes before `end`, in steps.

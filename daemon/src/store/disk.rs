@@ -109,7 +109,7 @@ pub(super) fn open_to_sync(path: &Path) -> io::Result<File> {
 }
 
 /// Makes a directory's entries durable.
-pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     // Windows has no documented way to do that; NTFS writes its names to a journal of its own.
     #[cfg(not(windows))]
     File::open(dir)?.sync_all()?;

@@ -47,6 +47,9 @@ pub enum OpenError {
         /// The newest that this build knows.
         known: u32,
     },
+    /// An import was cut short: what it left is no state.
+    #[error("the state directory {} holds a part of an import that was cut short; remove the directory, and import again", .0.display())]
+    HalfFilled(PathBuf),
     /// The disk failed in a way that another attempt may not meet.
     #[error("{doing} {}: {source}", path.display())]
     Io {

@@ -25,10 +25,12 @@ pub enum FindingCode {
     UncleanStop,
     /// The store did not open, was moved aside, and a fresh one was started (rule R44).
     StoreDamaged,
-    /// The outbox was rebuilt from the journal (rule R44). Overlays are not: the engine makes them anew from the entries.
+    /// The outbox was rebuilt from the journal (rule R44). Overlays are not: the ledger says so, and the engine makes them anew.
     OutboxRestored,
     /// The journal did not read to its end and was written anew, or, with a damaged store, a part of the outbox is lost.
     JournalDamaged,
+    /// Of what was moved aside earlier, the oldest was removed.
+    EvidenceRemoved,
     /// A value did not read, or values did not agree; what could be repaired was.
     StoreInconsistent,
 }
@@ -42,6 +44,7 @@ impl FindingCode {
             Self::StoreDamaged => "store_damaged",
             Self::OutboxRestored => "outbox_restored",
             Self::JournalDamaged => "journal_damaged",
+            Self::EvidenceRemoved => "evidence_removed",
             Self::StoreInconsistent => "store_inconsistent",
         }
     }

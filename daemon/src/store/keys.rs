@@ -8,6 +8,7 @@
 //! | outbox | epoch `s` state number | nothing: the index by state |
 //! | outbox | epoch `a` request id | first answer |
 //! | feed | epoch seq | change |
+//! | meta | `a` | notices |
 //! | meta | `c` epoch type | cursor |
 //! | meta | `f` | format |
 //! | meta | `l` epoch | ledger |
@@ -23,6 +24,8 @@ use crate::engine::durable::EpochId;
 pub(super) const FORMAT: &[u8] = b"f";
 /// The key of the last write set's number.
 pub(super) const NUMBER: &[u8] = b"n";
+/// The key of the notices.
+pub(super) const NOTICES: &[u8] = b"a";
 /// The registry's key.
 pub(super) const REGISTRY: &[u8] = b"r";
 
@@ -39,9 +42,10 @@ pub(super) const STATES: [EntryState; 9] = [
     EntryState::Discarded,
 ];
 
-/// Whether the journal keeps what stands at a place: what can't be fetched again, and the registry, which says whose it is.
+/// Whether the journal keeps what stands at a place: what can't be fetched again, the registry, which says whose it is, and what nobody
+/// has acknowledged.
 pub(super) fn is_journaled((tree, key): &Place) -> bool {
-    *tree == Tree::Outbox || (*tree == Tree::Meta && key == REGISTRY)
+    *tree == Tree::Outbox || (*tree == Tree::Meta && (key == REGISTRY || key == NOTICES))
 }
 
 /// What all base rows of a type begin with.
@@ -124,6 +128,12 @@ pub(super) fn last_number(key: &[u8]) -> Option<u64> {
     key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
 }
 
+/// Whose change it is, and its seq.
+pub(super) fn parse_change(key: &[u8]) -> Option<(EpochId, u64)> {
+    let (epoch, seq) = key.split_first_chunk::<4>()?;
+    Some((EpochId(u32::from_be_bytes(*epoch)), u64::from_be_bytes(seq.try_into().ok()?)))
+}
+
 /// Whose and of what type a base row or an overlay is, and whether it is a base row.
 pub(super) fn parse_typed(key: &[u8]) -> Option<(EpochId, bool, &str)> {
     let (epoch, rest) = key.split_first_chunk::<4>()?;
@@ -156,6 +166,7 @@ pub(super) fn describe(tree: Tree, key: &[u8]) -> String {
         Tree::Meta => match key {
             FORMAT => Some("the format".to_owned()),
             NUMBER => Some("the number of the last write set".to_owned()),
+            NOTICES => Some("what nobody has acknowledged".to_owned()),
             REGISTRY => Some("the registry".to_owned()),
             [b'l', ..] => Some("the counts of an epoch".to_owned()),
             [b'c', rest @ ..] => rest.get(4..).map(|name| format!("the cursor of {}", String::from_utf8_lossy(name))),

@@ -1,14 +1,17 @@
 //! Values that were found damaged while the daemon runs: taken out, so that they can be fetched again.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::check::{put, read};
 use super::database::{Database, Fault, Place, Tree, Writes};
 use super::journal::{self, Survey};
+use super::stage::Trim;
 use super::{keys, value};
-use crate::engine::durable::{EpochId, Ledger};
+use crate::engine::durable::{Cursor, EpochId, Ledger};
 
 /// Places that are remembered until the writer comes by; of more, the rest is found again.
 const PLACES: usize = 1_000;
@@ -27,8 +30,8 @@ pub(super) type Wake = Box<dyn Fn() + Send + Sync>;
 impl Found {
     /// Leaves a place to the writer.
     pub(super) fn note(&self, place: Place) {
-        // Nothing but these can be mended while the store serves.
-        if !matches!(place.0, Tree::Replica | Tree::Outbox) {
+        // The bookkeeping can't be mended while the store serves.
+        if place.0 == Tree::Meta {
             return;
         }
         let is_first = {
@@ -45,6 +48,10 @@ impl Found {
         let _ = self.wake.set(wake);
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     pub(super) fn take(&self) -> BTreeSet<Place> {
         std::mem::take(&mut self.places.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -55,21 +62,27 @@ impl Found {
 pub struct Mended {
     /// Values, in all.
     pub values: usize,
-    /// The types that lack a record, or what applications see of one: their full listing brings it back.
+    /// The types that lack a record, or what applications see of one: their full listing brings it back, and is owed.
     pub types: BTreeSet<String>,
-    /// The epochs in which what applications see of local changes has to be made anew.
-    pub rebuild: BTreeSet<EpochId>,
+    /// The epochs whose change feed begins later now: followers that are behind that load the records again.
+    pub feeds: BTreeSet<EpochId>,
 }
 
-/// The writes that mend these places. A record goes, and is counted out; an outbox value is what the journal has for it.
-pub(super) fn mend(
-    places: BTreeSet<Place>,
-    database: &Database,
-    journal: &Path,
-    committed: Survey,
-) -> Result<(Writes, Mended), Fault> {
-    let mut writes = Writes::new();
-    let mut mended = Mended::default();
+/// What mends damaged places.
+#[derive(Debug, Default)]
+pub(super) struct Mend {
+    pub(super) writes: Writes,
+    /// Changes that go with them.
+    pub(super) trims: Vec<Trim>,
+    pub(super) mended: Mended,
+}
+
+/// What mends these places. A record goes, and is counted out; an outbox value is what the journal has for it; a feed begins behind its
+/// last damaged change, since a follower must not miss one without a word. That listings are owed and overlays are to be made is part
+/// of the writes, so that no stop loses it.
+pub(super) fn mend(places: BTreeSet<Place>, database: &Database, journal: &Path, committed: Survey) -> Result<Mend, Fault> {
+    let mut mend = Mend::default();
+    let mut ledgers = Ledgers { database, changed: BTreeMap::new() };
     let mut from_journal = BTreeSet::new();
     for place in places {
         let (tree, key) = &place;
@@ -77,36 +90,92 @@ pub(super) fn mend(
         if value::whole(key, &bytes).is_ok() {
             continue;
         }
-        if *tree == Tree::Outbox {
-            from_journal.insert(place);
-            continue;
+        match tree {
+            Tree::Outbox => drop(from_journal.insert(place)),
+            Tree::Feed => mend.cut_feed(place, &mut ledgers)?,
+            Tree::Replica => mend.take_out(place, &mut ledgers)?,
+            // Of the bookkeeping nothing can be taken out alone: the next start repairs it.
+            Tree::Meta => {}
         }
-        // Of the feed and the bookkeeping nothing can be taken out alone: the next start repairs them.
-        let Some((epoch, is_row, entity_type)) = keys::parse_typed(key).filter(|_| *tree == Tree::Replica) else { continue };
-        if is_row {
-            let ledger_key = keys::ledger(epoch);
-            let mut ledger: Ledger = match writes.get(&(Tree::Meta, ledger_key.clone())) {
-                Some(Some(bytes)) => value::decode(&ledger_key, bytes).map_err(|damage| Fault::Damaged(damage.to_string()))?,
-                _ => read(database, &ledger_key, "a ledger")?.unwrap_or_default(),
-            };
-            // Whether it was a tombstone can't be told any more; most are not.
-            let count = ledger.records.entry(entity_type.to_owned()).or_default();
-            *count = count.saturating_sub(1);
-            put(&mut writes, &ledger_key, &ledger)?;
-        } else {
-            mended.rebuild.insert(epoch);
-        }
-        mended.types.insert(entity_type.to_owned());
-        writes.insert(place, None);
     }
     if !from_journal.is_empty() {
         journal::replay(journal, committed, 0, |place, value| {
             if from_journal.contains(&place) {
-                writes.insert(place, value.map(<[u8]>::to_vec));
+                mend.writes.insert(place, value.map(<[u8]>::to_vec));
             }
             Ok(())
         })?;
     }
-    mended.values = writes.keys().filter(|(tree, _)| *tree != Tree::Meta).count();
-    Ok((writes, mended))
+    mend.mended.values = mend.writes.keys().filter(|(tree, _)| *tree != Tree::Meta).count();
+    for (epoch, ledger) in ledgers.changed {
+        put(&mut mend.writes, &keys::ledger(epoch), &ledger)?;
+    }
+    Ok(mend)
+}
+
+impl Mend {
+    fn take_out(&mut self, place: Place, ledgers: &mut Ledgers<'_>) -> Result<(), Fault> {
+        let Some((epoch, is_row, entity_type)) = keys::parse_typed(&place.1) else { return Ok(()) };
+        let ledger = ledgers.of(epoch)?;
+        if is_row {
+            // Whether it was a tombstone can't be told any more; most are not.
+            let count = ledger.records.entry(entity_type.to_owned()).or_default();
+            *count = count.saturating_sub(1);
+        } else {
+            ledger.rebuild = Some(0);
+        }
+        let key = keys::cursor(epoch, entity_type);
+        // A cursor that does not read either is as good as none.
+        let cursor = read::<Cursor>(ledgers.database, &key, "a cursor").ok().flatten().unwrap_or_default();
+        put(&mut self.writes, &key, &Cursor { listing_owed: true, ..cursor })?;
+        self.mended.types.insert(entity_type.to_owned());
+        self.writes.insert(place, None);
+        Ok(())
+    }
+
+    fn cut_feed(&mut self, place: Place, ledgers: &mut Ledgers<'_>) -> Result<(), Fault> {
+        let Some((epoch, seq)) = keys::parse_change(&place.1) else { return Ok(()) };
+        let ledger = ledgers.of(epoch)?;
+        let first = ledger.first_seq.max(1);
+        if seq >= first {
+            let (last, bytes) = last_damaged(ledgers.database, epoch, seq)?;
+            let ledger = ledgers.of(epoch)?;
+            ledger.first_seq = last.saturating_add(1);
+            ledger.feed_bytes = bytes;
+            self.trims.push(Trim { epoch, from: first, to: ledger.first_seq });
+            self.mended.feeds.insert(epoch);
+        }
+        self.writes.insert(place, None);
+        Ok(())
+    }
+}
+
+/// The last damaged change from `seq` on, which is one, and the bytes of the changes behind it.
+fn last_damaged(database: &Database, epoch: EpochId, seq: u64) -> Result<(u64, u64), Fault> {
+    let from = keys::change(epoch, seq);
+    let (mut last, mut sum) = (seq, 0_u64);
+    database.scan(Tree::Feed, &keys::changes(epoch), Bound::Excluded(&from), |key, bytes| {
+        match (value::body_len(key, bytes), keys::last_number(key)) {
+            (Ok(length), _) => sum = sum.saturating_add(length as u64),
+            (Err(_), Some(damaged)) => (last, sum) = (damaged, 0),
+            (Err(_), None) => {}
+        }
+        true
+    })?;
+    Ok((last, sum))
+}
+
+/// The counters that change, each read once.
+struct Ledgers<'d> {
+    database: &'d Database,
+    changed: BTreeMap<EpochId, Ledger>,
+}
+
+impl Ledgers<'_> {
+    fn of(&mut self, epoch: EpochId) -> Result<&mut Ledger, Fault> {
+        Ok(match self.changed.entry(epoch) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(read(self.database, &keys::ledger(epoch), "a ledger")?.unwrap_or_default()),
+        })
+    }
 }

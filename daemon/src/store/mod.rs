@@ -6,6 +6,7 @@
 //! ```text
 //! DIR/lock             who uses the directory
 //! DIR/format           the version of the layout, refused when it is newer than this build (rule R46)
+//! DIR/filling          there while an import is under way; what has it is a part, and is not opened
 //! DIR/clean            there exactly while the last stop was a clean one
 //! DIR/sled/, sled-<n>/ the trees: replica, outbox, feed, meta
 //! DIR/current          which of them, after a rewrite
@@ -20,7 +21,9 @@ mod check;
 mod database;
 mod disk;
 mod error;
+mod evidence;
 mod figures;
+mod filling;
 mod finding;
 mod format;
 mod home;
@@ -42,6 +45,7 @@ mod value;
 mod verify;
 mod writer;
 
+pub(crate) use disk::sync_dir;
 pub use error::{OpenError, StoreError};
 pub use figures::Figures;
 pub use finding::{Finding, FindingCode};

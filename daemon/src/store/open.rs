@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use aesync_protocol::Timestamp;
@@ -11,6 +11,8 @@ use super::check::{self, Checked};
 use super::database::{Database, Fault};
 use super::disk::{self, sync_dir};
 use super::error::OpenError;
+use super::evidence;
+use super::filling;
 use super::finding::{Finding, FindingCode};
 use super::format;
 use super::home;
@@ -19,6 +21,8 @@ use super::lock::DirLock;
 use super::restore;
 use super::verify;
 use super::writer::{Opened, Store};
+use crate::engine::view::View as _;
+use crate::engine::write_set::{Write, WriteSet};
 
 /// How to open a store.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +48,7 @@ impl Store {
         create_dir(dir)?;
         let lock = DirLock::acquire(dir, options.now)?;
         format::check(dir)?;
+        filling::check(dir)?;
         let mut findings = Vec::new();
         let was_clean = take_clean_mark(dir)?;
         if !was_clean {
@@ -53,7 +58,26 @@ impl Store {
             ));
         }
         let opened = open_checked(dir, options, was_clean, &mut findings)?;
-        Ok((Self::new(dir, options, lock, opened), findings))
+        findings.extend(evidence::keep_the_newest(dir));
+        let mut store = Self::new(dir, options, lock, opened);
+        if let Err(problem) = store.keep(&findings) {
+            tracing::warn!("what was found at the opening of the store can't be kept for later: {problem}");
+        }
+        Ok((store, findings))
+    }
+}
+
+impl Store {
+    /// Keeps what was found until somebody acknowledges it, whatever becomes of whoever opened the store.
+    fn keep(&mut self, findings: &[Finding]) -> Result<(), String> {
+        let kept = || findings.iter().filter(|finding| finding.code != FindingCode::UncleanStop);
+        if kept().next().is_none() {
+            return Ok(());
+        }
+        let mut notices = self.view().notices().map_err(|error| error.to_string())?;
+        kept().for_each(|finding| notices.add(finding.code.as_str(), &finding.message));
+        let set = WriteSet { writes: vec![Write::Notices(notices)] };
+        self.apply(&set).and_then(|()| self.sync()).map_err(|error| error.to_string())
     }
 }
 
@@ -85,6 +109,7 @@ fn open_checked(dir: &Path, options: Options, was_clean: bool, findings: &mut Ve
         let mut checked = check::check(&database)?;
         if let Checked::Sound(repairs) = &mut checked {
             repairs.extend(mended);
+            verify::recount_outbox(&database)?;
             verify::verify(&database, was_clean, options.overlap, repairs)?;
         }
         Ok((database, number, checked))
@@ -103,7 +128,7 @@ fn open_checked(dir: &Path, options: Options, was_clean: bool, findings: &mut Ve
         Err(Fault::Damaged(reason)) => reason,
         Err(fault) => return Err(not_opened("opening the store in", &path)(fault)),
     };
-    let evidence = evidence_dir(dir, options.now);
+    let evidence = evidence::dir_for(dir, options.now);
     fs::create_dir(&evidence)
         .and_then(|()| fs::rename(&path, evidence.join("sled")))
         .and_then(|()| sync_dir(&evidence))
@@ -135,7 +160,7 @@ fn not_opened(doing: &'static str, path: &Path) -> impl FnOnce(Fault) -> OpenErr
 /// Opens sled, once more without its unfinished snapshots when it does not open with them.
 fn open_database(dir: &Path, path: &Path, options: Options) -> Result<Database, Fault> {
     let opened = match Database::open(path, options.cache_bytes) {
-        Err(Fault::Damaged(_)) if set_snapshots_aside(path, &evidence_dir(dir, options.now))? => {
+        Err(Fault::Damaged(_)) if set_snapshots_aside(path, &evidence::dir_for(dir, options.now))? => {
             Database::open(path, options.cache_bytes)
         }
         opened => opened,
@@ -156,19 +181,6 @@ fn set_snapshots_aside(path: &Path, evidence: &Path) -> io::Result<bool> {
         }
     }
     Ok(found)
-}
-
-/// A name in `dir` for what is moved aside, that nothing has yet.
-pub(super) fn evidence_dir(dir: &Path, now: Timestamp) -> PathBuf {
-    let stamp = now.to_string().replace([':', '-'], "");
-    let base = dir.join(format!("damaged-{stamp}"));
-    let mut path = base.clone();
-    let mut count = 1_u32;
-    while path.symlink_metadata().is_ok() {
-        count = count.saturating_add(1);
-        path = base.with_file_name(format!("damaged-{stamp}-{count}"));
-    }
-    path
 }
 
 /// Creates the state directory, for its owner alone.

@@ -16,6 +16,7 @@ use super::sizes::Sizes;
 use super::value::Damage;
 use super::{keys, value};
 use crate::engine::durable::{Cursor, Entry, EpochId, Ledger, Overlay, Registry, Row, StoredAnswer};
+use crate::engine::notices::Notices;
 use crate::engine::view::{Read, ReadError, View};
 use aesync_protocol::Change;
 use aesync_protocol::response::{CheckedSlice, EntryState};
@@ -199,6 +200,10 @@ type Decode<'a, T> = &'a dyn Fn(&[u8], &[u8]) -> Result<T, Damage>;
 impl View for Reader {
     fn registry(&self) -> Read<Registry> {
         Ok(self.value(Tree::Meta, keys::REGISTRY, &"the registry", &value::decode)?.unwrap_or_default())
+    }
+
+    fn notices(&self) -> Read<Notices> {
+        Ok(self.value(Tree::Meta, keys::NOTICES, &"what nobody has acknowledged", &value::decode)?.unwrap_or_default())
     }
 
     fn ledger(&self, epoch: EpochId) -> Read<Ledger> {

@@ -13,7 +13,7 @@ use super::check::{put, read};
 use super::database::{Database, Fault, Tree, Writes};
 use super::finding::{Finding, FindingCode};
 use super::journal::{self, Journal, Survey};
-use super::{keys, open, value};
+use super::{evidence, keys, value};
 use crate::engine::durable::{Entry, EpochId, Ledger, Registry};
 
 /// Writes that are replayed in one step.
@@ -95,7 +95,8 @@ pub(super) fn restore(
         restored = restored.saturating_add(entries);
         // The feed's positions are lost, so it starts under another name.
         let log = uuid::Uuid::new_v4().to_string();
-        let ledger = Ledger { log, first_seq: 1, outbox, ..Ledger::default() };
+        // What applications saw of the entries is lost too, and is made anew by whoever works on the epoch next.
+        let ledger = Ledger { log, first_seq: 1, outbox, rebuild: Some(0), ..Ledger::default() };
         put(&mut last, &keys::ledger(epoch), &ledger)?;
     }
     // Only now: until the number is there, the next start begins this anew.
@@ -150,7 +151,7 @@ pub(super) fn count(database: &Database, epoch: EpochId) -> Result<(OutboxStatus
 
 /// Keeps a copy of a journal that is about to be replaced.
 fn set_aside(dir: &Path, now: Timestamp) -> io::Result<String> {
-    let evidence = open::evidence_dir(dir, now);
+    let evidence = evidence::dir_for(dir, now);
     fs::create_dir(&evidence)?;
     fs::copy(dir.join("journal"), evidence.join("journal"))?;
     Ok(evidence.display().to_string())

@@ -150,9 +150,9 @@ const fn tree_of(part: StorePart) -> Option<Tree> {
 /// What [`mend`](super::mend::mend) does with a damaged value of a tree.
 const fn remedy(tree: Tree) -> Remedy {
     match tree {
-        Tree::Replica => Remedy::Fetched,
+        Tree::Replica | Tree::Feed => Remedy::Fetched,
         Tree::Outbox => Remedy::Restored,
-        Tree::Feed | Tree::Meta => Remedy::Restart,
+        Tree::Meta => Remedy::Restart,
     }
 }
 

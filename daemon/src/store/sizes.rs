@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use super::home;
+use super::{evidence, home};
 
 /// Sizes on disk, in bytes, as the file system lists them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,7 @@ impl Sizes {
         let mut sizes = Self { sled: tree_bytes(&home::current(dir))?, journal: tree_bytes(&dir.join("journal"))?, damaged: 0 };
         for file in dir.read_dir()? {
             let file = file?;
-            if file.file_name().to_string_lossy().starts_with("damaged-") {
+            if file.file_name().to_string_lossy().starts_with(evidence::PREFIX) {
                 sizes.damaged = sizes.damaged.saturating_add(tree_bytes(&file.path())?);
             }
         }

@@ -71,6 +71,7 @@ impl Stage<'_> {
     fn add(&mut self, write: &Write) -> Result<(), Fault> {
         match write {
             Write::Registry(registry) => self.put(Tree::Meta, keys::REGISTRY.to_vec(), registry),
+            Write::Notices(notices) => self.put(Tree::Meta, keys::NOTICES.to_vec(), notices),
             Write::Ledger(epoch, ledger) => self.put(Tree::Meta, keys::ledger(*epoch), ledger),
             Write::Row { epoch, entity_type, id, row } => {
                 let key = keys::row(*epoch, entity_type, id);

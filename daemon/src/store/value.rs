@@ -98,6 +98,11 @@ pub(super) fn whole(key: &[u8], bytes: &[u8]) -> Result<(), Damage> {
     open(key, bytes).map(drop)
 }
 
+/// The length of the body of what was stored under `key`, in bytes; its content is not read.
+pub(super) fn body_len(key: &[u8], bytes: &[u8]) -> Result<usize, Damage> {
+    open(key, bytes).map(<[u8]>::len)
+}
+
 /// Whether the base row that was stored under `key` is whole, and is no tombstone.
 pub(super) fn is_live_row(key: &[u8], bytes: &[u8]) -> Result<bool, Damage> {
     const DELETED: u8 = 2;

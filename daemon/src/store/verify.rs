@@ -52,20 +52,20 @@ pub(super) fn mend_outbox(path: &Path, survey: Survey, database: &Database, find
         }
         true
     })?;
-    let registry = database.get(Tree::Meta, keys::REGISTRY)?;
-    live.retain(|(tree, _), value| *tree != Tree::Meta || value.as_deref() != registry.as_deref());
-    mend.extend(live);
+    for (place, value) in live {
+        let same = place.0 == Tree::Meta && value.as_deref() == database.get(Tree::Meta, &place.1)?.as_deref();
+        if !same {
+            mend.insert(place, value);
+        }
+    }
     if mend.is_empty() {
         return Ok(());
     }
+    // The marks first: killed behind any of these writes, the next start still knows that overlays are to be made.
+    each_ledger(database, |_, ledger| Ok(Ledger { rebuild: Some(0), ..ledger }))?;
     database.write(&mend)?;
-    let mut ledgers = Writes::new();
-    for epoch in epochs(database)? {
-        let ledger = read::<Ledger>(database, &keys::ledger(epoch), "a ledger")?.unwrap_or_default();
-        let (outbox, _) = restore::count(database, epoch)?;
-        put(&mut ledgers, &keys::ledger(epoch), &Ledger { outbox, ..ledger })?;
-    }
-    database.write(&ledgers)?;
+    each_ledger(database, |epoch, ledger| Ok(Ledger { rebuild: Some(0), outbox: restore::count(database, epoch)?.0, ..ledger }))?;
+    database.sync()?;
     findings.push(Finding::new(
         FindingCode::OutboxRestored,
         format!("the store differed from its journal in {} values of the outbox; the journal's were restored", mend.len()),
@@ -73,8 +73,29 @@ pub(super) fn mend_outbox(path: &Path, survey: Survey, database: &Database, find
     Ok(())
 }
 
+/// Counts the outbox anew where its overlays still have to be made: a start that was cut short may not have come to it.
+pub(super) fn recount_outbox(database: &Database) -> Result<(), Fault> {
+    each_ledger(database, |epoch, ledger| match ledger.rebuild {
+        Some(_) => Ok(Ledger { outbox: restore::count(database, epoch)?.0, ..ledger }),
+        None => Ok(ledger),
+    })
+}
+
+/// Writes what `change` makes of each epoch's ledger, where that is another one.
+fn each_ledger(database: &Database, change: impl Fn(EpochId, Ledger) -> Result<Ledger, Fault>) -> Result<(), Fault> {
+    let mut ledgers = Writes::new();
+    for epoch in epochs(database)? {
+        let ledger = read::<Ledger>(database, &keys::ledger(epoch), "a ledger")?.unwrap_or_default();
+        let changed = change(epoch, ledger.clone())?;
+        if changed != ledger {
+            put(&mut ledgers, &keys::ledger(epoch), &changed)?;
+        }
+    }
+    database.write(&ledgers)
+}
+
 /// Holds the number of records against what was counted: sled may come back with less than it had, without a word. After an unclean stop
-/// the newest changes are held against the records too, and every cursor steps back by `overlap`.
+/// the newest changes are held against the records too, every cursor steps back by `overlap`, and a full listing of each type is owed.
 pub(super) fn verify(database: &Database, was_clean: bool, overlap: Duration, findings: &mut Vec<Finding>) -> Result<(), Fault> {
     let most = if was_clean { COUNT_ROWS_AFTER_CLEAN_STOP } else { COUNT_ROWS };
     let mut writes = Writes::new();
@@ -87,7 +108,7 @@ pub(super) fn verify(database: &Database, was_clean: bool, overlap: Duration, fi
         doubts.extend(recount(database, epoch, &mut ledger, most)?);
         if doubts.is_empty() {
             if !was_clean {
-                step_back(database, epoch, overlap, &mut writes)?;
+                step_back(database, epoch, &ledger, overlap, &mut writes)?;
             }
             continue;
         }
@@ -187,18 +208,11 @@ fn recount(database: &Database, epoch: EpochId, ledger: &mut Ledger, most: u64) 
     Ok(doubt)
 }
 
-/// Lets each type be pulled again from somewhat earlier.
-fn step_back(database: &Database, epoch: EpochId, overlap: Duration, writes: &mut Writes) -> Result<(), Fault> {
+/// Lets each type be pulled again from somewhat earlier, and be listed in full.
+fn step_back(database: &Database, epoch: EpochId, ledger: &Ledger, overlap: Duration, writes: &mut Writes) -> Result<(), Fault> {
     let back = i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX);
-    let prefix = keys::cursors(epoch);
-    let mut cursors: Vec<(Vec<u8>, Cursor)> = Vec::new();
-    database.scan(Tree::Meta, &prefix, Bound::Included(&prefix), |key, bytes| {
-        cursors.extend(value::decode::<Cursor>(key, bytes).ok().map(|cursor| (key.to_vec(), cursor)));
-        true
-    })?;
-    for (key, cursor) in cursors {
+    check::owe_listings(database, epoch, ledger, writes, |cursor| {
         let high_water = cursor.high_water.map(|at| at.plus_millis(back.saturating_neg()));
-        put(writes, &key, &Cursor { high_water, ..cursor })?;
-    }
-    Ok(())
+        Cursor { high_water, ..cursor }
+    })
 }

@@ -18,7 +18,7 @@ use super::journal::Journal;
 use super::keys;
 use super::layered::Layered;
 use super::lock::DirLock;
-use super::mend::{self, Mended};
+use super::mend::{self, Mend, Mended};
 use super::open::Options;
 use super::over::Over;
 use super::reader::{Reader, Slot, Staged};
@@ -100,6 +100,17 @@ impl Store {
         }
     }
 
+    /// The state directory.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Damaged values that reads came upon and that are not mended yet, as far as they are remembered.
+    #[must_use]
+    pub fn damaged(&self) -> usize {
+        self.slot.damaged.count()
+    }
+
     /// A handle for reads of what is durable, for any thread.
     #[must_use]
     pub fn reader(&self) -> Reader {
@@ -149,13 +160,14 @@ impl Store {
         }
         let mended = mend::mend(places, &database, &self.dir.join("journal"), self.journal.committed());
         drop(database);
-        let (mut writes, mended) = mended.map_err(|fault| self.fail("mending damaged values", fault))?;
+        let Mend { mut writes, trims, mended } = mended.map_err(|fault| self.fail("mending damaged values", fault))?;
         if writes.is_empty() {
             return Ok(None);
         }
         self.number = self.number.saturating_add(1);
         check::put(&mut writes, keys::NUMBER, &self.number).map_err(|fault| self.fail("mending damaged values", fault))?;
         self.staged.write().unwrap_or_else(PoisonError::into_inner).extend(writes);
+        self.trims.extend(trims);
         self.sync()?;
         Ok(Some(mended))
     }

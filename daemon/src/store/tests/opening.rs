@@ -6,7 +6,7 @@ use std::path::Path;
 use super::super::error::OpenError;
 use super::super::{FindingCode, Store};
 use super::{open, options, sample};
-use crate::engine::durable::EpochId;
+use crate::engine::durable::{Cursor, EpochId, Ledger};
 use crate::engine::view::View;
 use crate::engine::write_set::{Write, WriteSet};
 
@@ -117,7 +117,7 @@ fn a_feed_that_ends_elsewhere_than_its_ledger_says_starts_anew_under_another_nam
         assert_eq!((ledger.first_seq, ledger.last_seq), (last + 1, last), "{what}");
         assert_ne!(ledger.log, "feed");
         assert_eq!(reader.changes(EpochId(7), 0, 10).unwrap(), []);
-        assert_eq!(reader.cursor(EpochId(7), "end_user").unwrap(), crate::engine::durable::Cursor::default());
+        assert_eq!(reader.cursor(EpochId(7), "end_user").unwrap(), Cursor { listing_owed: true, ..Cursor::default() });
         store.close().unwrap();
         assert_eq!(open(dir.path()).1, [], "it is sound from then on");
     }
@@ -192,4 +192,104 @@ fn a_long_trim_is_whole_after_the_sync() {
     store.sync().unwrap();
     let kept = store.reader().changes(EPOCH, 0, 5_000).unwrap();
     assert_eq!((kept.len(), kept[0].seq), (101, 3_400));
+}
+
+#[test]
+fn after_an_unclean_stop_every_type_of_every_identity_is_owed_a_listing_until_one_is_settled() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(dir.path());
+    let ledger = Ledger { records: [("user".to_owned(), 0)].into(), ..sample::ledger(1, 0) };
+    let cursor = |epoch| Write::Cursor(EpochId(epoch), "end_user".to_owned(), sample::cursor(1));
+    let mut writes = vec![Write::Registry(sample::registry(0)), Write::Ledger(EpochId(7), ledger)];
+    writes.extend([cursor(7), cursor(8), Write::Ledger(EpochId(8), sample::ledger(1, 0))]);
+    store.apply(&set(writes)).unwrap();
+    store.sync().unwrap();
+    let owed = |store: &Store| {
+        let owed = |epoch, name| store.reader().cursor(EpochId(epoch), name).unwrap().listing_owed;
+        [owed(7, "end_user"), owed(7, "user"), owed(8, "end_user"), owed(8, "user")]
+    };
+    assert_eq!(owed(&store), [false; 4]);
+    drop(store);
+    let (store, _) = open(dir.path());
+    assert_eq!(owed(&store), [true, true, true, false], "of the last one nothing is there");
+    store.close().unwrap();
+    let (store, findings) = open(dir.path());
+    assert_eq!((findings, owed(&store)), (vec![], [true, true, true, false]), "a clean stop settles nothing");
+}
+
+#[test]
+fn what_was_found_is_kept_until_it_is_acknowledged_even_if_the_store_is_lost_once_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(dir.path());
+    store.apply(&set(vec![Write::Registry(sample::registry(0))])).unwrap();
+    store.close().unwrap();
+    for times in 1..=2 {
+        fs::write(super::super::home::current(dir.path()).join("db"), "rubbish").unwrap();
+        let (store, findings) = open(dir.path());
+        assert_eq!(findings[0].code, FindingCode::StoreDamaged);
+        // As a start that fails after this, or a kill, would leave it.
+        drop(store);
+        let (store, _) = open(dir.path());
+        let told: Vec<_> = store.reader().notices().unwrap().shown().map(|item| (item.code, item.count)).collect();
+        assert_eq!(told, [("outbox_restored".to_owned(), Some(times)), ("store_damaged".to_owned(), Some(times))]);
+        store.close().unwrap();
+    }
+}
+
+#[test]
+fn notices_that_do_not_read_keep_nobody_from_starting() {
+    use super::super::database::{Database, Tree};
+    use super::super::keys;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = open(dir.path());
+    store.close().unwrap();
+    let database = Database::open(&dir.path().join("sled"), 1 << 20).unwrap();
+    database.write(&[((Tree::Meta, keys::NOTICES.to_vec()), Some(vec![1; 30]))].into()).unwrap();
+    drop(database);
+    let (store, findings) = open(dir.path());
+    assert_eq!(findings.iter().map(|finding| finding.code).collect::<Vec<_>>(), [FindingCode::StoreInconsistent]);
+    assert!(store.reader().notices().unwrap().has("store_inconsistent"));
+}
+
+#[test]
+fn a_damaged_change_is_passed_over_by_a_feed_that_begins_behind_it() {
+    use super::super::database::Tree;
+    use super::super::keys;
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(dir.path());
+    let mut writes = vec![Write::Registry(sample::registry(0)), Write::Ledger(EpochId(7), sample::ledger(1, 2_500))];
+    writes.extend((1..=2_500).map(|seq| Write::Change(EpochId(7), sample::change(seq, 0))));
+    store.apply(&set(writes)).unwrap();
+    store.sync().unwrap();
+    store.settle();
+    for seq in [1_200, 2_400] {
+        store.spoil((Tree::Feed, keys::change(EpochId(7), seq)));
+    }
+    let reader = store.reader();
+    reader.changes(EpochId(7), 1_150, 1_000).expect_err("damaged");
+    let mended = store.mend().unwrap().expect("something to mend");
+    assert_eq!((mended.values, mended.feeds), (1, [EpochId(7)].into()));
+    let ledger = reader.ledger(EpochId(7)).unwrap();
+    assert_eq!((ledger.log.as_str(), ledger.first_seq, ledger.last_seq), ("feed", 2_401, 2_500), "both are passed over");
+    let kept = reader.changes(EpochId(7), 0, 5_000).unwrap();
+    assert_eq!((kept.len(), kept[0].seq), (100, 2_401), "what was before them does not stay behind");
+    assert_eq!(ledger.feed_bytes, kept.iter().map(crate::engine::admit::size).sum::<u64>());
+    store.close().unwrap();
+    assert_eq!(open(dir.path()).1, [], "it is sound");
+}
+
+#[test]
+fn a_type_that_lost_a_record_is_owed_a_listing_over_a_clean_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(dir.path());
+    let row = Write::Row { epoch: EPOCH, entity_type: "user".into(), id: "a".into(), row: Some(sample::row(1)) };
+    store.apply(&set(vec![row, Write::Cursor(EPOCH, "user".into(), sample::cursor(1))])).unwrap();
+    store.sync().unwrap();
+    store.settle();
+    store.spoil_row(EPOCH, "user", "a");
+    store.reader().row(EPOCH, "user", "a").expect_err("damaged");
+    store.mend().unwrap().expect("something to mend");
+    store.close().unwrap();
+    let (store, _) = open(dir.path());
+    assert_eq!(store.reader().cursor(EPOCH, "user").unwrap(), Cursor { listing_owed: true, ..sample::cursor(1) });
 }

@@ -97,7 +97,7 @@ fn each_damaged_value_is_named_with_what_becomes_of_it() {
             (StorePart::Replica, "user b", Remedy::Fetched),
             (StorePart::Replica, "user large", Remedy::Fetched),
             (StorePart::Outbox, "outbox entry 4", Remedy::Restored),
-            (StorePart::Feed, "change 1", Remedy::Restart),
+            (StorePart::Feed, "change 1", Remedy::Fetched),
             (StorePart::Meta, "the registry", Remedy::Restart),
         ]
     );
