@@ -384,7 +384,7 @@ pub fn run(txn: &Txn, settings: &Settings, view: &dyn View) -> Read<(WriteSet, O
     if let Done::Answered { call, reply: Err(error) } = done {
         return Ok(refused(txn.epoch, call, error));
     }
-    if draft.is_idle() {
+    if matches!(done, Done::Swept { .. } | Done::Trimmed { .. }) && draft.is_idle() {
         // The sweep of a million rows is four thousand slices: most of them have nothing for the disk.
         return Ok((WriteSet::default(), Outcome { epoch: txn.epoch, written: Written::default(), done }));
     }

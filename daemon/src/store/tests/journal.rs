@@ -10,6 +10,7 @@ use super::super::database::{Place, Tree};
 use super::super::disk::gate::{self, Call};
 use super::super::journal::{Journal, Source, replay, survey};
 use super::super::{Store, keys};
+use super::damage::copy;
 use super::{open, sample};
 use crate::engine::durable::{Entry, EpochId};
 use crate::engine::view::View;
@@ -201,18 +202,20 @@ fn a_compaction_that_is_killed_at_any_step_loses_nothing() {
     filled(dir.path(), 4);
     let path = dir.path().join("journal");
     let old = fs::read(&path).unwrap();
-    let fresh = path.with_extension("new");
     Journal::rewrite(&path, Source::Journal(survey(&path).unwrap()), 4).unwrap();
     let new = fs::read(&path).unwrap();
     for (journal, unfinished) in [(&old, Some(0)), (&old, Some(new.len() / 2)), (&old, Some(new.len())), (&new, None)] {
-        fs::write(&path, journal).unwrap();
+        // What one of them finds is kept in its own store.
+        let killed = tempfile::tempdir().unwrap();
+        copy(dir.path(), killed.path());
+        fs::write(killed.path().join("journal"), journal).unwrap();
         if let Some(end) = unfinished {
-            fs::write(&fresh, &new[..end]).unwrap();
+            fs::write(killed.path().join("journal.new"), &new[..end]).unwrap();
         }
-        let (found, codes) = entries(dir.path());
+        let (found, codes) = entries(killed.path());
         assert_eq!((found.len(), codes), (4, vec![]));
-        fs::remove_dir_all(dir.path().join("sled")).unwrap();
-        assert_eq!(entries(dir.path()).0, (1..=4).map(entry).collect::<Vec<_>>());
+        fs::remove_dir_all(killed.path().join("sled")).unwrap();
+        assert_eq!(entries(killed.path()).0, (1..=4).map(entry).collect::<Vec<_>>());
     }
 }
 
