@@ -73,6 +73,7 @@ fn records_are_pushed_pulled_listed_and_followed() {
     assert!(all["types"].get("end_user").is_some() && all["types"].get("interactions").is_some(), "{all}");
     let reconciled = wire.ok("reconcile", json!({"entityTypes": ["end_user"]}));
     assert_eq!(reconciled["types"]["end_user"], json!({"listed": 4, "added": 0, "deleted": 0, "held": 0}));
+    assert_eq!(wire.ok("attention.acknowledge", json!({"codes": ["nothing"]})), json!({"count": 0}));
 
     let first = wire.ok("records.list", json!({"entityType": "end_user", "limit": 3}));
     let ids: Vec<&str> =

@@ -157,6 +157,6 @@ macro_rules! by_name {
 
 by_name!(
     Hello Ping GetStatus Wait Subscribe Unsubscribe Push Pull PullPending Sync RecordsGet RecordsList Changed OutboxList OutboxRetry
-    OutboxDiscard OutboxEdit ConflictsList ConflictsResolve Reconcile AuthLogin AuthSetToken AuthLogout Pause Resume ConfigGet
+    OutboxDiscard OutboxEdit ConflictsList ConflictsResolve Reconcile AttentionAcknowledge AuthLogin AuthSetToken AuthLogout Pause Resume ConfigGet
     ConfigReload Clients GetStoreFigures StoreCheck Metrics Shutdown Discover
 );
