@@ -8,6 +8,7 @@ import os
 import re
 import socket
 import sys
+import time
 import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
@@ -245,6 +246,10 @@ def test_a_subscription_says_who_it_is(scripted: Scripted, kind: Any) -> None:
                 assert isinstance(await first(AsyncClient(scripted.path, **options).subscribe()), Connected)
 
             asyncio.run(follow())
+    # The daemon's side notes them once it has answered, which the client does not wait for.
+    deadline = time.monotonic() + 10
+    while len(greetings) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
     program = {"name": os.path.basename(os.path.dirname(sys.argv[0]) if "__main__" in sys.argv[0] else sys.argv[0])}
     assert [greeting["client"] for greeting in greetings] == [
         {**program, "version": f"aesync-python/{VERSION}"},
