@@ -57,7 +57,7 @@ impl Drop for Peer {
 fn main() {
     if let Some(path) = std::env::var_os(ECHO) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        return runtime.block_on(echo(UnixListener::bind(path).unwrap()));
+        return runtime.block_on(async { echo(UnixListener::bind(path).unwrap()).await });
     }
     // Threads and processes inherit the core.
     let this = nix::unistd::Pid::from_raw(0);
