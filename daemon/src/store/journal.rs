@@ -85,7 +85,11 @@ impl Journal {
             live = live.saturating_add(frame_len(&place.1, value.len()));
             Ok(())
         })?;
-        Ok(Self {
+        Ok(Self::over(path, file, committed, live))
+    }
+
+    fn over(path: &Path, file: Output, committed: Survey, live: u64) -> Self {
+        Self {
             path: path.to_path_buf(),
             file,
             committed,
@@ -95,7 +99,7 @@ impl Journal {
             suspect: false,
             unnamed: false,
             frames: Vec::new(),
-        })
+        }
     }
 
     /// Writes a new journal of what `source` has, and puts it in the place of the one at `path`. The database must have everything up to
@@ -109,17 +113,7 @@ impl Journal {
         let end = file.position();
         let committed = Survey { number, end, checkpoint: number, checkpoint_end: end, beyond: None, size: end };
         let unnamed = sync_parent(path).is_err();
-        Ok(Self {
-            path: path.to_path_buf(),
-            file,
-            committed,
-            filled: 0,
-            live,
-            floor: COMPACT_FLOOR,
-            suspect: false,
-            unnamed,
-            frames: Vec::new(),
-        })
+        Ok(Self { unnamed, ..Self::over(path, file, committed, live) })
     }
 
     /// Makes the file's name durable, if it is not.
