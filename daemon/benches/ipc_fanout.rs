@@ -1,7 +1,7 @@
 //! Changes to 1, 100 and 1,000 subscribers over the local socket: the daemon's ring beside its limit, which is the barest ring (one buffer, a
 //! position for each subscriber, everything up to the head in one write), and beside a tokio broadcast channel that writes every message by
-//! itself, in the same run. And what one stalled subscriber costs the others. All of them begin with JSON, which the engine writes once for
-//! the store and for the ring. Quote the ratios.
+//! itself, in the same run. And what one stalled subscriber costs the others. All of them begin with the same changes, whose JSON the engine
+//! has written once for the store and for the ring. Quote the ratios.
 //!
 //! `cargo bench -p aesyncd --bench ipc_fanout`
 #![cfg(unix)]
@@ -23,7 +23,7 @@ use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
 use aesync_protocol::Change;
-use aesync_protocol::codec::{EncodedChange, write_encoded_change};
+use aesync_protocol::codec::EncodedChange;
 use aesyncd::ipc::{BindOptions, Limits, bind, serve};
 use ipc_support::FakeDaemon;
 use tempfile::TempDir;
@@ -58,10 +58,11 @@ fn main() {
             broadcast = broadcast.max(on(&runtime, broadcast_channel(subscribers)));
         }
         println!(
-            "{subscribers:5} subscribers: limit {limit:6.2}, ring {ring:6.2} ({:.2} of the limit, {:.1} broadcast channels), with one more that is stalled {stalled:6.2} ({:.2}), broadcast {broadcast:5.2}",
+            "{subscribers:5} subscribers: limit {limit:6.2}, ring {ring:6.2} ({:.2} of the limit, {:.1} broadcast channels), with one more that is stalled {stalled:6.2} ({:.2}), broadcast {broadcast:5.2} (the limit is {:.1} of it)",
             ring / limit,
             ring / broadcast,
-            stalled / ring
+            stalled / ring,
+            limit / broadcast
         );
         ratios.push((subscribers, ring / limit, ring / broadcast, stalled / ring));
     }
@@ -87,9 +88,7 @@ fn encoded(seq: u64) -> EncodedChange {
 }
 
 fn line(seq: u64) -> Vec<u8> {
-    let mut line = Vec::new();
-    write_encoded_change(&mut line, &encoded(seq));
-    line
+    encoded(seq).line().to_vec()
 }
 
 /// The changes of a round, in batches.
@@ -158,14 +157,14 @@ async fn barest_ring(subscribers: u64) -> f64 {
             }
         });
     }
-    let prepare = |round, changes| batches(round, changes, line).into_iter().map(|batch| (round, batch)).collect();
+    let prepare = |round, changes| batches(round, changes, encoded).into_iter().map(|batch| (round, batch)).collect();
     let mut former = 0;
-    rounds(clients, DELIVERIES, prepare, |(round, batch): &(u64, Vec<Vec<u8>>)| {
+    rounds(clients, DELIVERIES, prepare, |(round, batch): &(u64, Vec<EncodedChange>)| {
         let mut lines = lines.write().unwrap();
         if std::mem::replace(&mut former, *round) != *round {
             lines.clear();
         }
-        batch.iter().for_each(|line| lines.extend_from_slice(line));
+        batch.iter().for_each(|change| lines.extend_from_slice(change.line()));
         head.send_replace((*round, lines.len()));
     })
     .await
@@ -187,10 +186,10 @@ async fn broadcast_channel(subscribers: u64) -> f64 {
             }
         });
     }
-    let prepare = |round, changes| batches(round, changes, |seq| line(seq).into());
-    rounds(clients, BROADCAST_DELIVERIES, prepare, |batch: &Vec<Arc<[u8]>>| {
-        for line in batch {
-            sender.send(Arc::clone(line)).unwrap();
+    let prepare = |round, changes| batches(round, changes, encoded);
+    rounds(clients, BROADCAST_DELIVERIES, prepare, |batch: &Vec<EncodedChange>| {
+        for change in batch {
+            sender.send(change.line().into()).unwrap();
         }
     })
     .await

@@ -11,9 +11,7 @@ mod reply;
 pub use encoded::EncodedChange;
 pub use incoming::{Call, Id, Incoming, MAX_BATCH, Refused, parse};
 pub use line::{LineBuffer, LineError};
-pub use outgoing::{
-    encoded_change_parts, write_batch, write_change, write_encoded_change, write_error, write_event, write_request, write_result,
-};
+pub use outgoing::{write_batch, write_change, write_error, write_event, write_request, write_result};
 pub use reply::{Reply, parse_reply};
 
 /// The longest line in bytes, without its LF, unless configured otherwise (`ipc.max_message`).

@@ -5,8 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aesync_protocol::codec::{
-    EncodedChange, Id, Incoming, Reply, parse, parse_reply, write_change, write_encoded_change, write_error, write_event,
-    write_request, write_result,
+    EncodedChange, Id, Incoming, Reply, parse, parse_reply, write_change, write_error, write_event, write_request, write_result,
 };
 use aesync_protocol::request::{self, METHODS, Method};
 use aesync_protocol::{ErrorCode, Event, Request};
@@ -135,9 +134,9 @@ fn every_event_is_read_and_written_again_as_it_is() {
         if let Event::Change { change } = &event {
             let mut written = Vec::new();
             write_change(&mut written, change).expect("JSON");
-            let mut at_once = Vec::new();
-            write_encoded_change(&mut at_once, &EncodedChange::new(change.clone()).expect("JSON"));
-            assert_eq!(at_once, written, "to the byte");
+            let encoded = EncodedChange::new(change.clone()).expect("JSON");
+            assert_eq!(encoded.line(), written, "to the byte");
+            assert_eq!(encoded.json(), serde_json::to_vec(change).expect("JSON"));
             assert_same(written, line);
         }
     }

@@ -14,10 +14,10 @@ mod tally;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use aesync_protocol::codec::{EncodedChange, encoded_change_parts, write_event};
+use aesync_protocol::codec::{EncodedChange, write_event};
 use aesync_protocol::{Channel, Event};
 
-use ring::Ring;
+use ring::{Lines, Ring};
 use sleepers::Sleepers;
 
 pub(super) use chunk::Chunk;
@@ -90,14 +90,12 @@ impl Fanout {
         let new = changes.get(changes.partition_point(|change| change.seq <= last)..).unwrap_or_default();
         let Some(newest) = new.last().map(|change| change.seq) else { return };
         let follows = new.iter().zip(last + 1..).all(|(change, seq)| change.seq == seq);
-        let is_wanted = follows && self.shared.sleepers.want(Channel::Change);
-        let mut ring = self.shared.write();
-        if is_wanted {
-            ring.push_changes(new.iter().map(|change| (change.entity_type.as_str(), encoded_change_parts(change))));
+        if follows && self.shared.sleepers.want(Channel::Change) {
+            let lines = Lines::of(new);
+            self.shared.write().push_changes(&lines);
         } else {
-            ring.pass_changes(newest);
+            self.shared.write().pass_changes(newest);
         }
-        drop(ring);
         self.shared.sleepers.wake(Channel::Change);
     }
 

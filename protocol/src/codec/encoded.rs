@@ -1,4 +1,4 @@
-//! A change together with its JSON.
+//! A change together with the line that tells of it.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -8,7 +8,11 @@ use crate::event::Change;
 /// Bytes that most changes do with; a buffer that grows is copied each time.
 const USUAL: usize = 1024;
 
-/// A change and its JSON, which is written once for all who store it or pass it on. Cheap to clone.
+/// What stands around the change in its line.
+const BEFORE: &[u8] = br#"{"jsonrpc":"2.0","method":"event","params":{"channel":"change","change":"#;
+const AFTER: &[u8] = b"}}\n";
+
+/// A change and its line, JSON that is written once for all who store it or pass it on. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct EncodedChange {
     shared: Arc<Shared>,
@@ -17,7 +21,7 @@ pub struct EncodedChange {
 #[derive(Debug)]
 struct Shared {
     change: Change,
-    json: Vec<u8>,
+    line: Vec<u8>,
 }
 
 impl EncodedChange {
@@ -26,15 +30,24 @@ impl EncodedChange {
     /// # Errors
     /// When it can't be written as JSON.
     pub fn new(change: Change) -> serde_json::Result<Self> {
-        let mut json = Vec::with_capacity(USUAL);
-        serde_json::to_writer(&mut json, &change)?;
-        Ok(Self { shared: Arc::new(Shared { change, json }) })
+        let mut line = Vec::with_capacity(USUAL);
+        line.extend_from_slice(BEFORE);
+        serde_json::to_writer(&mut line, &change)?;
+        line.extend_from_slice(AFTER);
+        Ok(Self { shared: Arc::new(Shared { change, line }) })
+    }
+
+    /// The event of the change, with its LF.
+    #[must_use]
+    pub fn line(&self) -> &[u8] {
+        &self.shared.line
     }
 
     /// The change as JSON.
     #[must_use]
     pub fn json(&self) -> &[u8] {
-        &self.shared.json
+        let line = &self.shared.line;
+        line.get(BEFORE.len()..line.len().saturating_sub(AFTER.len())).unwrap_or_default()
     }
 }
 

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::{EncodedChange, Id};
+use super::Id;
 use crate::error::{Error, rpc};
 use crate::event::{Change, Channel, Event};
 
@@ -44,18 +44,6 @@ pub fn write_change(out: &mut Vec<u8>, change: &Change) -> serde_json::Result<()
     }
 
     line(out, &[br#"{"jsonrpc":"2.0","method":"event","params":"#], &Borrowed { channel: Channel::Change, change })
-}
-
-/// Appends the event of a change whose JSON is there already.
-pub fn write_encoded_change(out: &mut Vec<u8>, change: &EncodedChange) {
-    append(out, &encoded_change_parts(change));
-}
-
-/// What the line of [`write_encoded_change`] consists of, for buffers of another kind.
-#[must_use]
-pub fn encoded_change_parts(change: &EncodedChange) -> [&[u8]; 3] {
-    const BEFORE: &[u8] = br#"{"jsonrpc":"2.0","method":"event","params":{"channel":"change","change":"#;
-    [BEFORE, change.json(), b"}}\n"]
 }
 
 /// Appends a request.

@@ -1,11 +1,13 @@
 //! Where a subscriber stands, and how it moves on through the ring.
 
+use std::ops::Range;
+
 use aesync_protocol::codec::write_event;
 use aesync_protocol::{Channel, Event};
 
 use super::chunk::Chunk;
 use super::filter::Filter;
-use super::ring::{Ring, Slot};
+use super::ring::{Ring, Span};
 
 /// After this many changes that a filter held back, the subscriber is told the position.
 pub(super) const CHECKPOINT_CHANGES: u32 = 1000;
@@ -125,113 +127,117 @@ struct Walk<'a> {
     chunk: &'a mut Chunk,
 }
 
-/// Lines next to each other that are copied at once.
-struct Run {
-    begin: u64,
-    end: u64,
-}
-
 impl Walk<'_> {
     /// Goes on from `cursor.at`; true when the chunk became full.
     fn pass(&mut self, cursor: &mut Cursor, scope: Scope) -> bool {
-        let (begin, slots) = self.ring.slots_from(cursor.at);
-        let mut run = Run { begin, end: begin };
-        for slot in slots {
-            if self.is_full(cursor, &mut run) {
+        for span in self.ring.spans_from(cursor.at) {
+            let is_full = match span.channel {
+                Channel::Change if scope == Scope::AllButChanges => false,
+                Channel::Change => self.changes(cursor, &span, |cursor, lines| cursor.at += lines),
+                _ => self.others(cursor, &span),
+            };
+            if is_full {
                 return true;
             }
-            let index = cursor.at;
-            cursor.at += 1;
-            let wanted = match slot.channel {
-                Channel::Change if scope == Scope::AllButChanges => false,
-                Channel::Change => self.takes_change(cursor, slot, &mut run),
-                _ => self.takes(cursor, slot, index),
-            };
-            self.extend(&mut run, slot, wanted, cursor);
+            cursor.at = span.lines.end;
         }
-        self.copy(&mut run);
         self.chunk.mark(*cursor);
         false
     }
 
     /// Delivers the changes from index `from` on that lie before `cursor.at`; true when the chunk became full.
     fn pass_changes_between(&mut self, cursor: &mut Cursor, from: u64) -> bool {
-        let (begin, slots) = self.ring.slots_from(from);
-        let mut run = Run { begin, end: begin };
-        for slot in slots.take(usize::try_from(cursor.at.saturating_sub(from)).unwrap_or(usize::MAX)) {
-            if self.is_full(cursor, &mut run) {
+        for mut span in self.ring.spans_from(from) {
+            span.lines.end = span.lines.end.min(cursor.at);
+            if span.lines.is_empty() {
+                break;
+            }
+            if span.channel == Channel::Change && self.changes(cursor, &span, |_, _| {}) {
                 return true;
             }
-            let wanted = slot.channel == Channel::Change && self.takes_change(cursor, slot, &mut run);
-            self.extend(&mut run, slot, wanted, cursor);
         }
-        self.copy(&mut run);
         self.chunk.mark(*cursor);
         false
     }
 
-    /// Whether nothing more fits; then what was taken is in the chunk. To be asked before a line is taken: a page may have filled the chunk.
-    fn is_full(&mut self, cursor: &Cursor, run: &mut Run) -> bool {
+    /// Delivers changes, or holds them back; `moved` moves the cursor's place in the ring. True when the chunk became full.
+    fn changes(&mut self, cursor: &mut Cursor, span: &Span<'_>, moved: impl Fn(&mut Cursor, u64)) -> bool {
+        // The durable feed may have been ahead of the ring.
+        let had = cursor.next.saturating_sub(span.seq).min(span.lines.end - span.lines.start);
+        moved(cursor, had);
+        let lines = span.lines.start + had..span.lines.end;
+        if lines.is_empty() {
+            return false;
+        }
+        cursor.next = span.seq + had;
+        if self.filter.passes(span.entity_type) {
+            return self.take(cursor, lines, |cursor, lines| {
+                moved(cursor, lines);
+                cursor.next += lines;
+                cursor.held_back = 0;
+            });
+        }
+        for _ in lines {
+            if self.is_full(cursor) {
+                return true;
+            }
+            moved(cursor, 1);
+            cursor.next += 1;
+            hold_back(cursor, self.chunk);
+        }
+        false
+    }
+
+    /// Delivers events of another channel, or passes them over. True when the chunk became full.
+    fn others(&mut self, cursor: &mut Cursor, span: &Span<'_>) -> bool {
+        if !self.filter.wants(span.channel) || !self.filter.passes(span.entity_type) {
+            return false;
+        }
+        let is_counted = matches!(span.channel, Channel::Notification | Channel::Outbox);
+        let mut lines = span.lines.clone();
+        if self.newest_only
+            && let Some(newest) = self.ring.newest(span.channel)
+        {
+            lines.start = lines.start.max(newest.index).min(lines.end);
+            cursor.at = lines.start;
+        }
+        self.take(cursor, lines, |cursor, lines| {
+            cursor.at += lines;
+            cursor.passed += if is_counted { lines } else { 0 };
+        })
+    }
+
+    /// Takes lines into the chunk, with a mark wherever one is due, and moves the cursor on. True when the chunk became full before the
+    /// last of them.
+    fn take(&mut self, cursor: &mut Cursor, lines: Range<u64>, moved: impl Fn(&mut Cursor, u64)) -> bool {
+        let (mut begin, ends) = self.ring.ends_from(lines.start);
+        let mut ends = lines.zip(ends).map(|(_, end)| end).peekable();
+        while ends.peek().is_some() {
+            if self.is_full(cursor) {
+                return true;
+            }
+            let until = begin + self.chunk.until_mark() as u64;
+            let (mut count, mut last) = (0, begin);
+            while last < until
+                && let Some(end) = ends.next()
+            {
+                (count, last) = (count + 1, end);
+            }
+            self.ring.copy(begin, last, &mut self.chunk.bytes);
+            moved(cursor, count);
+            self.chunk.mark(*cursor);
+            begin = last;
+        }
+        false
+    }
+
+    /// Whether nothing more fits; then the cursor is noted. To be asked before a line is taken: a page may have filled the chunk.
+    fn is_full(&mut self, cursor: &Cursor) -> bool {
         let is_full = self.chunk.is_full();
         if is_full {
-            self.copy(run);
             self.chunk.mark(*cursor);
         }
         is_full
-    }
-
-    fn takes_change(&mut self, cursor: &mut Cursor, slot: &Slot, run: &mut Run) -> bool {
-        // The durable feed may have been ahead of the ring.
-        if slot.seq < cursor.next {
-            return false;
-        }
-        cursor.next = slot.seq + 1;
-        let passes = self.filter.passes(slot.entity_type.as_deref());
-        if passes {
-            cursor.held_back = 0;
-        } else {
-            self.copy(run);
-            hold_back(cursor, self.chunk);
-        }
-        passes
-    }
-
-    fn takes(&self, cursor: &mut Cursor, slot: &Slot, index: u64) -> bool {
-        if !self.filter.wants(slot.channel) || !self.filter.passes(slot.entity_type.as_deref()) {
-            return false;
-        }
-        match slot.channel {
-            Channel::Status | Channel::Progress => {
-                !self.newest_only || self.ring.newest(slot.channel).is_none_or(|newest| newest.index == index)
-            }
-            Channel::Notification | Channel::Outbox => {
-                cursor.passed += 1;
-                true
-            }
-            Channel::Change => false,
-        }
-    }
-
-    /// Takes the line into the run, or ends the run before it.
-    fn extend(&mut self, run: &mut Run, slot: &Slot, wanted: bool, cursor: &Cursor) {
-        if wanted {
-            run.end = slot.end;
-            let length = usize::try_from(run.end - run.begin).unwrap_or(usize::MAX);
-            if length >= self.chunk.until_mark() {
-                self.copy(run);
-                self.chunk.mark(*cursor);
-            }
-        } else {
-            self.copy(run);
-            *run = Run { begin: slot.end, end: slot.end };
-        }
-    }
-
-    fn copy(&mut self, run: &mut Run) {
-        if run.end > run.begin {
-            self.ring.copy(run.begin, run.end, &mut self.chunk.bytes);
-            run.begin = run.end;
-        }
     }
 }
 

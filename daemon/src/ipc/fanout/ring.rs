@@ -1,28 +1,75 @@
 //! The one bounded ring of serialized lines that all subscribers share.
 //!
-//! A line is stored once. What a subscriber's filter needs stands beside it, so that nobody parses a line. Old lines make room for
-//! new ones, whoever still wanted them: a subscriber that comes too late finds out by its index.
+//! A line is stored once. What a subscriber's filter needs stands beside the lines of one kind, so that nobody parses a line. Old lines make
+//! room for new ones, whoever still wanted them: a subscriber that comes too late finds out by its index.
 
 use std::collections::VecDeque;
 use std::mem::size_of;
+use std::ops::Range;
 use std::sync::Arc;
 
 use aesync_protocol::Channel;
+use aesync_protocol::codec::EncodedChange;
 
 use super::filter::Filter;
 use super::tally::Tally;
 
-/// What stands beside a line.
-#[derive(Clone, Debug)]
-pub(super) struct Slot {
-    /// Where the line ends, as an offset in the endless stream of all lines.
-    pub(super) end: u64,
-    /// A change's position; for any other event, that of the last change before it.
+/// Lines next to each other that are of one kind: what a subscriber's filter asks is asked once for all of them. Of changes, the seqs follow
+/// one another.
+#[derive(Debug)]
+struct Stretch {
+    /// The index of its first line, whether that is still held or not.
+    first: u64,
+    /// The seq of its first line if these are changes; for any other event, that of the last change before it.
+    seq: u64,
+    channel: Channel,
+    /// The entity type that they concern; none when they concern all.
+    entity_type: Option<Arc<str>>,
+}
+
+impl Stretch {
+    /// The seq of the line `index`, which must be in it.
+    fn seq_at(&self, index: u64) -> u64 {
+        match self.channel {
+            Channel::Change => self.seq + index.saturating_sub(self.first),
+            _ => self.seq,
+        }
+    }
+}
+
+/// A stretch as far as it was asked for.
+#[derive(Debug)]
+pub(super) struct Span<'a> {
+    /// The indices of its lines.
+    pub(super) lines: Range<u64>,
+    /// The seq of its first line if these are changes, the others' following; for any other event, that of the last change before it.
     pub(super) seq: u64,
-    /// The channel.
     pub(super) channel: Channel,
-    /// The entity type that it concerns; none when it concerns all.
-    pub(super) entity_type: Option<Arc<str>>,
+    /// The entity type that they concern; none when they concern all.
+    pub(super) entity_type: Option<&'a str>,
+}
+
+/// Lines on their way into the ring.
+#[derive(Debug, Default)]
+pub(super) struct Lines<'c> {
+    bytes: Vec<u8>,
+    /// Where each line ends in the bytes, and the entity type that it concerns.
+    each: Vec<(usize, &'c str)>,
+}
+
+impl<'c> Lines<'c> {
+    /// Of changes. They were made by another thread: all of them are fetched here, with nothing in between, before anybody waits for the ring.
+    pub(super) fn of(changes: &'c [EncodedChange]) -> Self {
+        let mut lines = Self {
+            bytes: Vec::with_capacity(changes.iter().map(|change| change.line().len()).sum()),
+            each: Vec::with_capacity(changes.len()),
+        };
+        for change in changes {
+            lines.bytes.extend_from_slice(change.line());
+            lines.each.push((lines.bytes.len(), &change.entity_type));
+        }
+        lines
+    }
 }
 
 /// The newest line of a channel of which only the newest counts. It is kept apart, since the ring may have dropped it.
@@ -47,14 +94,17 @@ pub(super) struct Feed {
 #[derive(Debug)]
 pub(super) struct Ring {
     bytes: VecDeque<u8>,
-    slots: VecDeque<Slot>,
+    /// Where each line ends, as an offset in the endless stream of all lines.
+    ends: VecDeque<u64>,
+    /// What the lines are. Of the first one, the first lines may be gone.
+    stretches: VecDeque<Stretch>,
     /// The offset of the first byte held.
     start: u64,
-    /// The index of the first slot held.
+    /// The index of the first line held.
     first: u64,
     limit: usize,
     feed: Feed,
-    /// All changes after this position, up to the feed's last, are held in slots from `held_from` on.
+    /// All changes after this position, up to the feed's last, are held from the index `held_from` on.
     held_after: u64,
     held_from: u64,
     status: Option<Newest>,
@@ -68,7 +118,8 @@ impl Ring {
     pub(super) fn new(limit: usize, log: &str, last: u64) -> Self {
         Self {
             bytes: VecDeque::new(),
-            slots: VecDeque::new(),
+            ends: VecDeque::new(),
+            stretches: VecDeque::new(),
             start: 0,
             first: 0,
             limit,
@@ -93,12 +144,12 @@ impl Ring {
 
     /// The index that the next line will have.
     pub(super) fn head(&self) -> u64 {
-        self.first + self.slots.len() as u64
+        self.first + self.ends.len() as u64
     }
 
     /// Bytes used, for lines and what stands beside them.
     pub(super) fn used(&self) -> usize {
-        self.bytes.len() + self.slots.len() * size_of::<Slot>()
+        self.bytes.len() + self.ends.len() * size_of::<u64>() + self.stretches.len() * size_of::<Stretch>()
     }
 
     /// The newest line of `status` or `progress`.
@@ -125,24 +176,49 @@ impl Ring {
         if seq <= self.held_after {
             return None;
         }
-        let from = usize::try_from(self.held_from.saturating_sub(self.first)).ok()?;
-        let (mut low, mut high) = (from, self.slots.len());
+        let (mut low, mut high) = (self.stretch_of(self.held_from), self.stretches.len());
         while low < high {
             let middle = low.midpoint(high);
-            if self.slots.get(middle).is_some_and(|slot| slot.seq < seq) {
+            let last = self.end_of(middle).saturating_sub(1);
+            if self.stretches.get(middle).is_some_and(|stretch| stretch.seq_at(last) < seq) {
                 low = middle + 1;
             } else {
                 high = middle;
             }
         }
-        Some(self.first + low as u64)
+        let Some(stretch) = self.stretches.get(low) else { return Some(self.head()) };
+        Some((stretch.first + seq.saturating_sub(stretch.seq)).max(self.held_from))
     }
 
-    /// The slots from `index` on, with the offset at which the first one's line begins. `index` must not be before [`Self::first`].
-    pub(super) fn slots_from(&self, index: u64) -> (u64, impl Iterator<Item = &Slot>) {
-        let skip = usize::try_from(index.saturating_sub(self.first)).unwrap_or(usize::MAX).min(self.slots.len());
-        let begin = skip.checked_sub(1).and_then(|before| self.slots.get(before)).map_or(self.start, |slot| slot.end);
-        (begin, self.slots.range(skip..))
+    /// Which stretch holds the line `index`.
+    fn stretch_of(&self, index: u64) -> usize {
+        self.stretches.partition_point(|stretch| stretch.first <= index).saturating_sub(1)
+    }
+
+    /// The index after the last line of a stretch.
+    fn end_of(&self, stretch: usize) -> u64 {
+        self.stretches.get(stretch + 1).map_or(self.head(), |next| next.first)
+    }
+
+    /// The lines from `index` on, in their order. `index` must not be before [`Self::first`].
+    pub(super) fn spans_from(&self, index: u64) -> impl Iterator<Item = Span<'_>> {
+        let from = self.stretch_of(index);
+        self.stretches.range(from..).enumerate().map(move |(number, stretch)| {
+            let start = stretch.first.max(index);
+            Span {
+                lines: start..self.end_of(from + number),
+                seq: stretch.seq_at(start),
+                channel: stretch.channel,
+                entity_type: stretch.entity_type.as_deref(),
+            }
+        })
+    }
+
+    /// The offset at which the line `index` begins, and where it and those after it end. `index` must not be before [`Self::first`].
+    pub(super) fn ends_from(&self, index: u64) -> (u64, impl Iterator<Item = u64>) {
+        let skip = usize::try_from(index.saturating_sub(self.first)).unwrap_or(usize::MAX).min(self.ends.len());
+        let begin = skip.checked_sub(1).and_then(|before| self.ends.get(before)).map_or(self.start, |end| *end);
+        (begin, self.ends.range(skip..).copied())
     }
 
     /// Appends the bytes of whole lines.
@@ -157,30 +233,32 @@ impl Ring {
 
     /// Takes an event that is no change.
     pub(super) fn push(&mut self, channel: Channel, entity_type: Option<&str>, line: &[u8]) {
-        let entity_type = entity_type.map(|name| self.published.shared_name(name));
         match channel {
-            Channel::Status => self.status = Some(self.as_newest(entity_type.clone(), line)),
-            Channel::Progress => self.progress = Some(self.as_newest(entity_type.clone(), line)),
-            Channel::Notification | Channel::Outbox => self.published.add(channel, entity_type.as_ref()),
+            Channel::Status => self.status = Some(self.as_newest(entity_type, line)),
+            Channel::Progress => self.progress = Some(self.as_newest(entity_type, line)),
+            Channel::Notification | Channel::Outbox => {
+                let name = entity_type.map(|name| self.published.shared_name(name));
+                self.published.add(channel, name.as_ref());
+            }
             Channel::Change => return,
         }
-        self.append(channel, entity_type, line);
+        self.shrink_to(self.limit.saturating_sub(line.len() + size_of::<u64>()));
+        self.bytes.extend(line);
+        self.add(channel, entity_type, self.end());
+        // A line that is larger than the whole ring goes at once; those who want it are told as those who come too late.
+        self.shrink_to(self.limit);
     }
 
-    /// Takes the changes after the last one: of each its type, and the parts of its line.
-    pub(super) fn push_changes<'c>(&mut self, changes: impl ExactSizeIterator<Item = (&'c str, [&'c [u8]; 3])> + Clone) {
-        let bytes: usize = changes.clone().flat_map(|(_, parts)| parts).map(<[u8]>::len).sum();
-        self.shrink_to(self.limit.saturating_sub(bytes + changes.len() * size_of::<Slot>()));
-        self.bytes.reserve(bytes);
-        let mut last: Option<Arc<str>> = None;
-        for (name, parts) in changes {
-            parts.into_iter().for_each(|part| self.bytes.extend(part));
-            let known = last.take().filter(|known| **known == *name);
-            let name = known.unwrap_or_else(|| self.published.shared_name(name));
+    /// Takes the changes after the last one.
+    pub(super) fn push_changes(&mut self, changes: &Lines<'_>) {
+        let Lines { bytes, each } = changes;
+        self.shrink_to(self.limit.saturating_sub(bytes.len() + each.len() * size_of::<u64>()));
+        let begin = self.end();
+        self.bytes.extend(bytes.iter());
+        self.ends.reserve(each.len());
+        for (end, name) in each {
             self.feed.last += 1;
-            last = Some(Arc::clone(&name));
-            let (end, seq) = (self.end(), self.feed.last);
-            self.slots.push_back(Slot { end, seq, channel: Channel::Change, entity_type: Some(name) });
+            self.add(Channel::Change, Some(name), begin + *end as u64);
         }
         // What does not fit in at all goes at once; those who want it are told as those who come too late.
         self.shrink_to(self.limit);
@@ -204,19 +282,28 @@ impl Ring {
     pub(super) fn clear(&mut self) {
         self.shrink_to(0);
         self.bytes = VecDeque::new();
-        self.slots = VecDeque::new();
+        self.ends = VecDeque::new();
+        self.stretches = VecDeque::new();
     }
 
-    fn as_newest(&self, entity_type: Option<Arc<str>>, line: &[u8]) -> Newest {
+    fn as_newest(&mut self, entity_type: Option<&str>, line: &[u8]) -> Newest {
+        let entity_type = entity_type.map(|name| self.published.shared_name(name));
         Newest { index: self.head(), entity_type, line: line.into() }
     }
 
-    fn append(&mut self, channel: Channel, entity_type: Option<Arc<str>>, line: &[u8]) {
-        self.shrink_to(self.limit.saturating_sub(line.len() + size_of::<Slot>()));
-        self.bytes.extend(line);
-        self.slots.push_back(Slot { end: self.end(), seq: self.feed.last, channel, entity_type });
-        // A line that is larger than the whole ring goes at once; those who want it are told as those who come too late.
-        self.shrink_to(self.limit);
+    /// Notes a line that ends at `end`, in the stretch before it if it is like that. A change is the feed's last.
+    fn add(&mut self, channel: Channel, entity_type: Option<&str>, end: u64) {
+        let (index, seq) = (self.head(), self.feed.last);
+        // A stretch does not reach into what was held before something was passed over.
+        let goes_on = self.held_from < index
+            && self.stretches.back().is_some_and(|last| {
+                last.channel == channel && last.entity_type.as_deref() == entity_type && last.seq_at(index) == seq
+            });
+        if !goes_on {
+            let entity_type = entity_type.map(|name| self.published.shared_name(name));
+            self.stretches.push_back(Stretch { first: index, seq, channel, entity_type });
+        }
+        self.ends.push_back(end);
     }
 
     /// The offset at which the next line begins.
@@ -226,23 +313,27 @@ impl Ring {
 
     /// Drops the oldest lines until no more than `most` bytes are used.
     fn shrink_to(&mut self, most: usize) {
-        let (end, mut start) = (self.end(), self.start);
-        let bytes = |from: u64, to: u64| usize::try_from(to - from).unwrap_or(usize::MAX);
-        let used = |start: u64, slots: usize| bytes(start, end).saturating_add(slots * size_of::<Slot>());
-        while used(start, self.slots.len()) > most
-            && let Some(slot) = self.slots.pop_front()
+        let mut start = self.start;
+        let gone = |start: u64, ring: &Self| usize::try_from(start - ring.start).unwrap_or(usize::MAX);
+        while self.used().saturating_sub(gone(start, self)) > most
+            && let Some(end) = self.ends.pop_front()
         {
-            start = slot.end;
-            if self.first >= self.held_from {
-                self.held_after = slot.seq;
-                self.held_from = self.first + 1;
-            }
+            start = end;
+            let index = self.first;
             self.first += 1;
-            if matches!(slot.channel, Channel::Notification | Channel::Outbox) {
-                self.dropped.add(slot.channel, slot.entity_type.as_ref());
+            let Some(stretch) = self.stretches.front() else { continue };
+            if index >= self.held_from {
+                self.held_after = stretch.seq_at(index);
+                self.held_from = self.first;
+            }
+            if matches!(stretch.channel, Channel::Notification | Channel::Outbox) {
+                self.dropped.add(stretch.channel, stretch.entity_type.as_ref());
+            }
+            if self.end_of(0) <= self.first {
+                self.stretches.pop_front();
             }
         }
-        self.bytes.drain(..bytes(self.start, start).min(self.bytes.len()));
+        self.bytes.drain(..gone(start, self).min(self.bytes.len()));
         self.start = start;
     }
 }
@@ -251,14 +342,18 @@ impl Ring {
 mod tests {
     use super::*;
 
+    fn push_change_of(ring: &mut Ring, name: &str, line: &[u8]) {
+        ring.push_changes(&Lines { bytes: line.to_vec(), each: vec![(line.len(), name)] });
+    }
+
     fn push_change(ring: &mut Ring, line: &[u8]) {
-        ring.push_changes([("a", [line, b"", b""])].into_iter());
+        push_change_of(ring, "a", line);
     }
 
     fn lines_from(ring: &Ring, index: u64) -> String {
-        let (begin, slots) = ring.slots_from(index);
+        let (begin, ends) = ring.ends_from(index);
         let mut out = Vec::new();
-        if let Some(end) = slots.map(|slot| slot.end).last() {
+        if let Some(end) = ends.last() {
             ring.copy(begin, end, &mut out);
         }
         String::from_utf8(out).expect("text")
@@ -266,20 +361,21 @@ mod tests {
 
     #[test]
     fn lines_come_back_whole_also_when_they_wrap_around() {
-        let mut ring = Ring::new(4 * (size_of::<Slot>() + 4), "l", 0);
+        let limit = 4 * (size_of::<u64>() + 4) + size_of::<Stretch>();
+        let mut ring = Ring::new(limit, "l", 0);
         for number in 0..100 {
             ring.push(Channel::Notification, Some("a"), format!("{number:03}\n").as_bytes());
             let first = ring.first();
             let expected: String = (first..=number).map(|n| format!("{n:03}\n")).collect();
             assert_eq!(lines_from(&ring, first), expected);
-            assert!(ring.used() <= 4 * (size_of::<Slot>() + 4));
+            assert!(ring.used() <= limit);
         }
         assert_eq!((ring.first(), ring.head()), (96, 100));
     }
 
     #[test]
     fn a_change_is_found_by_its_seq_while_it_is_held() {
-        let mut ring = Ring::new(4 * (size_of::<Slot>() + 2), "l", 10);
+        let mut ring = Ring::new(4 * (size_of::<u64>() + 2) + 3 * size_of::<Stretch>(), "l", 10);
         assert_eq!(ring.index_of_change(10), None);
         assert_eq!(ring.index_of_change(11), Some(0));
         push_change(&mut ring, b"a\n");
@@ -292,6 +388,53 @@ mod tests {
         assert_eq!([11, 12, 13].map(|seq| ring.index_of_change(seq)), [None, Some(2), Some(6)]);
         ring.pass_changes(20);
         assert_eq!([12, 20, 21].map(|seq| ring.index_of_change(seq)), [None, None, Some(6)]);
+    }
+
+    #[test]
+    fn whatever_comes_in_turn_every_line_is_told_apart_and_every_change_found() {
+        // What each line is: its channel, its type, and the seq of the last change.
+        let mut lines: Vec<(Channel, Option<&str>, u64)> = Vec::new();
+        let mut ring = Ring::new(20 * size_of::<u64>() + 12 * size_of::<Stretch>(), "l", 0);
+        let mut held_from = 0;
+        let mut dice = 1_u32;
+        for _ in 0..2_000 {
+            dice = dice.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let name = ["a", "b"][(dice >> 9) as usize % 2];
+            match (dice >> 16) % 8 {
+                0..=4 => push_change_of(&mut ring, name, b"x\n"),
+                5 => ring.push(Channel::Outbox, Some(name), b"x\n"),
+                6 => ring.push(Channel::Status, None, b"x\n"),
+                _ => {
+                    // The next change follows the last one, but what is between them was never here.
+                    ring.restart_feed("l", ring.feed().last);
+                    held_from = ring.head();
+                    continue;
+                }
+            }
+            lines.push(match (dice >> 16) % 8 {
+                0..=4 => (Channel::Change, Some(name), ring.feed().last),
+                5 => (Channel::Outbox, Some(name), ring.feed().last),
+                _ => (Channel::Status, None, ring.feed().last),
+            });
+            assert_eq!(ring.head(), lines.len() as u64);
+            let held: Vec<_> = ring
+                .spans_from(ring.first())
+                .flat_map(|span| {
+                    let step = u64::from(span.channel == Channel::Change);
+                    let (seq, channel, name) = (span.seq, span.channel, span.entity_type);
+                    (0..span.lines.end - span.lines.start).map(move |number| (channel, name, seq + number * step))
+                })
+                .collect();
+            let first = usize::try_from(ring.first()).expect("small");
+            assert_eq!(held, lines[first..]);
+            let from = ring.first().max(held_from);
+            for seq in ring.feed().last.saturating_sub(30)..=ring.feed().last + 1 {
+                let at = lines.iter().position(|line| line.0 == Channel::Change && line.2 == seq).map(|at| at as u64);
+                let expected = if seq > ring.feed().last { Some(ring.head()) } else { at.filter(|at| *at >= from) };
+                assert_eq!(ring.index_of_change(seq), expected, "{seq}");
+            }
+        }
+        assert!(ring.first() > 1_000, "lines were dropped");
     }
 
     #[test]
