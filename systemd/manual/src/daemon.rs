@@ -52,7 +52,11 @@ const UNITS: [(&str, &str); 4] = [
         "An instance, for another server or tenant on the same machine, with a configuration, a state and a socket of its own. \
          `aectl --instance NAME` talks to it.",
     ),
-    ("aesyncd.service of systemctl --user", "A user's own daemon, which is found by clients where no system daemon runs."),
+    (
+        "aesyncd.service of systemctl --user",
+        "A user's own daemon, which is found by clients where no system daemon runs. Of the home it sees ~/.local/state/aesyncd and \
+         ~/.config/aesyncd alone; for a file elsewhere in it that the configuration names, a drop-in has BindReadOnlyPaths=.",
+    ),
 ];
 
 const FIRST_RUN: &str = "Installed and not configured, the daemon runs and waits for somebody to sign in: `aectl login` asks for the server, \
