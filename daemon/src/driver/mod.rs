@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use aesync_protocol::response::{Empty, Entry, Reloaded};
 use aesync_protocol::status::{Attention, ServerStatus};
-use aesync_protocol::{Error, ErrorCode, Event, Request, Status};
+use aesync_protocol::{Channel, Error, ErrorCode, Event, Request, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
@@ -336,9 +336,11 @@ impl Driver {
                 if Some(outcome.epoch) == self.engine.epoch() {
                     // First the feed, then the answer: whoever is told finds it there.
                     self.fanout.publish_changes(&outcome.written.changes);
-                    for entry in &outcome.written.entries {
-                        let entry: Entry = entry.shown(&self.engine.settings().secret_fields, false);
-                        self.fanout.publish(&Event::Outbox { entry: Box::new(entry) });
+                    if self.fanout.is_wanted(Channel::Outbox) {
+                        for entry in &outcome.written.entries {
+                            let entry: Entry = entry.shown(&self.engine.settings().secret_fields, false);
+                            self.fanout.publish(&Event::Outbox { entry: Box::new(entry) });
+                        }
                     }
                 }
                 self.input(Input::Committed(outcome));

@@ -18,8 +18,9 @@ use super::work::error_of;
 use super::{Effect, Engine, Now};
 
 impl Engine {
+    /// Whether there is something to send, and nothing that has to be taken up again before.
     pub(super) fn may_push(&self) -> bool {
-        self.ledger.outbox.pending > 0
+        self.ledger.outbox.pending > 0 && self.recover_at.is_none()
     }
 
     pub(super) fn begin_push(&mut self, now: &Now, out: &mut Vec<Effect>) {
@@ -96,5 +97,64 @@ impl Engine {
         out.push(Effect::Publish(Box::new(Event::Progress(self.pusher.progress(waiting)))));
         self.lane = Lane::Pushing { request, batch };
         out.push(Effect::Send(request, Request::Push { changes }));
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used, clippy::panic, reason = "a test")]
+mod tests {
+    use std::time::Duration;
+
+    use aesync_protocol::Timestamp;
+    use aesync_protocol::status::OutboxStatus;
+
+    use super::super::durable::{EpochId, Identity, Ledger, Registry};
+    use super::super::input::StoreFailure;
+    use super::super::settings::Settings;
+    use super::super::transact::{Adopted, Txn};
+    use super::super::{Host, Input};
+    use super::*;
+
+    fn at(mono: Duration) -> Now {
+        Now { mono, wall: Timestamp::from_millis(0).plus_millis(i64::try_from(mono.as_millis()).expect("small")), dice: 3 }
+    }
+
+    fn steps(effects: Vec<Effect>) -> Vec<Box<Txn>> {
+        let step = |effect| match effect {
+            // What is old goes in any case.
+            Effect::Transact(txn) if !matches!(txn.step, Step::Trim(_)) => Some(txn),
+            _ => None,
+        };
+        effects.into_iter().filter_map(step).collect()
+    }
+
+    #[test]
+    fn what_was_on_its_way_as_the_disk_filled_up_is_taken_up_again_at_longer_and_longer_intervals() {
+        let settings = Settings::new("http://server.example", None, &["user"]);
+        let identity = Identity { server: settings.server.clone(), tenant: "t".into(), user: "u".into() };
+        let epoch = EpochId(1);
+        let registry = Registry { epochs: [(epoch, identity)].into(), current: Some(epoch), ..Registry::default() };
+        let outbox = OutboxStatus { sent: 1, pending: 1, ..OutboxStatus::default() };
+        let ledger = Ledger { log: "log".into(), first_seq: 1, outbox, ..Ledger::default() };
+        let found = Adopted { registry, ledger, ..Adopted::default() };
+        let mut now = at(Duration::from_secs(1));
+        let host = Host { version: String::new(), pid: 1, started_at: now.wall, instance: String::new() };
+        let (mut engine, effects) = Engine::new(settings, host, found, &now);
+        let [mut txn] = <[Box<Txn>; 1]>::try_from(steps(effects)).expect("one step");
+        let mut waits = Vec::new();
+        for _ in 0..5 {
+            assert_eq!(txn.step, Step::Recover);
+            let failure = StoreFailure { full: true, detail: "the disk is full".to_owned() };
+            let failed = steps(engine.handle(&now, Input::TxnFailed(txn.clone(), failure)));
+            assert!(failed.is_empty(), "not at once: {failed:?}");
+            assert!(!engine.may_push(), "nothing is sent that could be taken for what was on its way");
+            let due = engine.recover_at.expect("it will be");
+            assert!(engine.deadline(&now).expect("something").at <= due, "the engine is woken for it");
+            waits.push(due - now.mono);
+            now = at(due);
+            [txn] = <[Box<Txn>; 1]>::try_from(steps(engine.handle(&now, Input::Woke))).expect("one step");
+        }
+        assert!(waits.first() < waits.last(), "{waits:?}");
+        assert!(waits.iter().all(|wait| *wait >= Duration::from_millis(100)), "{waits:?}");
     }
 }

@@ -24,8 +24,16 @@ impl Engine {
         self.why_not(now).is_none() && self.link.is_wanted() && (self.link.is_online() || self.http.up)
     }
 
+    /// Takes up again what was on its way when the store failed. Before anything else is sent: what is sent then is no matter of doubt.
+    fn recover_when_due(&mut self, now: &Now, out: &mut Vec<Effect>) {
+        if self.recover_at.take_if(|at| *at <= now.mono).is_some() {
+            self.transact(now, Step::Recover, out);
+        }
+    }
+
     /// Begins what is due, if nothing is under way.
     pub(super) fn pump(&mut self, now: &Now, out: &mut Vec<Effect>) {
+        self.recover_when_due(now, out);
         let side_by_side = self.settings.without.is(Mutation::RequestsSideBySide) && self.lane.request().is_some();
         // While an identity is being taken up, the token is its own already and the state is still another's (rule R38).
         if self.adopting > 0 || self.lane.is_busy() && !side_by_side {
@@ -54,9 +62,9 @@ impl Engine {
         if let Some((_, types)) = self.puller.due(&self.settings, self.link.is_online()).filter(|(at, _)| probe || due(*at)) {
             return self.begin_pull(now, Purpose::Incremental, &types, Vec::new(), out);
         }
-        if !self.may_push() {
+        if self.ledger.outbox.pending == 0 {
             self.pusher.drained();
-        } else if self.pusher.due().is_some_and(due) {
+        } else if self.may_push() && self.pusher.due().is_some_and(due) {
             return self.begin_push(now, out);
         }
         if let Some((_, name)) = self.puller.listing_planned().filter(|(at, _)| due(*at)) {
@@ -304,7 +312,8 @@ impl Engine {
         self.puller.failed(&self.settings, now, None);
         self.pusher.failed(&self.settings, now, &[], Setback::Wait(None));
         if self.ledger.outbox.sent > 0 {
-            self.transact(now, Step::Recover, out);
+            // Not at once: a disk that is full still is.
+            self.recover_at = self.pusher.retry_at();
         }
     }
 }

@@ -66,7 +66,7 @@ fn offline_says_why_what_waits_and_when_it_goes_on() {
         "\
 ✕ Offline
   No answer from the server for 2 min; next try in 40 s.
-  3 changes wait to be sent (1.2 KiB), 1 change was sent with an outcome not known yet.
+  3 changes wait to be sent, 1 change was sent with an outcome not known yet; 1.2 KiB in all.
   Last synced 2 min ago.
 
   ! 2 changes were overruled by the server.  → aectl conflicts

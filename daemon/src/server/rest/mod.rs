@@ -6,8 +6,10 @@ mod options;
 mod pull;
 mod sign_in;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::future::FutureExt as _;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::AbortHandle;
@@ -58,7 +60,7 @@ impl Rest {
         let rest = self.clone();
         let sink = Sink { id, events, pages: Arc::clone(&pages) };
         let task = tokio::spawn(async move {
-            let last = rest.run(request, token, &sink).await.unwrap_or_else(RestEvent::Failed);
+            let last = ended(rest.run(request, token, &sink)).await.unwrap_or_else(RestEvent::Failed);
             sink.report(last).await;
         });
         RequestHandle { task: task.abort_handle(), pages }
@@ -92,6 +94,15 @@ impl Rest {
             }
         }
     }
+}
+
+/// What comes of a request, whatever becomes of it: who waits for one that panics and reports nothing would wait for ever.
+async fn ended<T>(request: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    AssertUnwindSafe(request).catch_unwind().await.unwrap_or_else(|_| {
+        let detail =
+            "the request ended before its answer by a defect of aesyncd; the log says where, please report it".to_owned();
+        Err(Failure { kind: FailureKind::Broken, detail })
+    })
 }
 
 /// A request on its way. Dropping it gives the request up: nothing more is reported, and its connection is closed. The server may still act
@@ -128,5 +139,18 @@ impl Sink {
     /// Waits for room as long as the receiver lives and the handle is held: the bound of the queue is the receiver's. False: it is gone.
     async fn report(&self, event: RestEvent) -> bool {
         self.events.send((self.id, event)).await.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[allow(clippy::panic, reason = "that is what it is about")]
+    async fn a_request_that_panics_is_one_that_the_server_may_have_acted_on() {
+        let failure = ended::<()>(async { panic!("a test") }).await.expect_err("it ended early");
+        assert_eq!(failure.kind, FailureKind::Broken);
+        ended(async { Ok(()) }).await.expect("others end as they do");
     }
 }
