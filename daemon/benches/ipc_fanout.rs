@@ -1,7 +1,8 @@
 //! Changes to 1, 100 and 1,000 subscribers over the local socket: the daemon's ring beside its limit, which is the barest ring (one buffer, a
 //! position for each subscriber, everything up to the head in one write), and beside a tokio broadcast channel that writes every message by
 //! itself, in the same run. And what one stalled subscriber costs the others. All of them begin with the same changes, whose JSON the engine
-//! has written once for the store and for the ring. Quote the ratios.
+//! has written once for the store and for the ring. The publisher and the connections share a thread, as they do in the daemon; the
+//! subscribers have one of their own. Quote the ratios.
 //!
 //! `cargo bench -p aesyncd --bench ipc_fanout`
 #![cfg(unix)]
@@ -19,6 +20,7 @@ mod claims;
 #[path = "../tests/ipc_support/mod.rs"]
 mod ipc_support;
 
+use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -29,7 +31,7 @@ use ipc_support::FakeDaemon;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::runtime::Runtime;
+use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc, watch};
 
 /// Changes are published in batches, as a pull or a push commits them, and the publisher lets the connections work in between.
@@ -46,16 +48,18 @@ const BROADCAST_DELIVERIES: u64 = 400_000;
 const PREPARED: u64 = 3_000;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let apps = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let apps = apps.handle();
     println!("million deliveries per second of lines of {} B", line(1).len());
     let mut ratios = Vec::new();
     for subscribers in [1, 100, 1000] {
         let (mut limit, mut ring, mut stalled, mut broadcast) = (0_f64, 0_f64, 0_f64, 0_f64);
         for _ in 0..REPEATS {
-            limit = limit.max(on(&runtime, barest_ring(subscribers)));
-            ring = ring.max(on(&runtime, ring_of(subscribers, false)));
-            stalled = stalled.max(on(&runtime, ring_of(subscribers, true)));
-            broadcast = broadcast.max(on(&runtime, broadcast_channel(subscribers)));
+            limit = limit.max(runtime.block_on(barest_ring(apps, subscribers)));
+            ring = ring.max(runtime.block_on(ring_of(apps, subscribers, false)));
+            stalled = stalled.max(runtime.block_on(ring_of(apps, subscribers, true)));
+            broadcast = broadcast.max(runtime.block_on(broadcast_channel(apps, subscribers)));
         }
         println!(
             "{subscribers:5} subscribers: limit {limit:6.2}, ring {ring:6.2} ({:.2} of the limit, {:.1} broadcast channels), with one more that is stalled {stalled:6.2} ({:.2}), broadcast {broadcast:5.2} (the limit is {:.1} of it)",
@@ -74,17 +78,12 @@ fn main() {
     }
 }
 
-/// The publisher is a task among the others, as the daemon's loop is, and not a thread too many for the cores.
-fn on(runtime: &Runtime, count: impl Future<Output = f64> + Send + 'static) -> f64 {
-    runtime.block_on(async { tokio::spawn(count).await.unwrap() })
-}
-
 fn one(seq: u64) -> Change {
     ipc_support::change(seq, "an_entity_type", "00000000-0000-0000-0000-000000000000")
 }
 
 fn encoded(seq: u64) -> EncodedChange {
-    EncodedChange::new(one(seq)).unwrap()
+    EncodedChange::new(&one(seq)).unwrap()
 }
 
 fn line(seq: u64) -> Vec<u8> {
@@ -97,7 +96,7 @@ fn batches<T>(round: u64, changes: u64, one: impl Fn(u64) -> T) -> Vec<Vec<T>> {
     (0..changes / BATCH).map(|batch| (0..BATCH).map(|n| one(first + batch * BATCH + n)).collect()).collect()
 }
 
-async fn ring_of(subscribers: u64, one_stalls: bool) -> f64 {
+async fn ring_of(apps: &Handle, subscribers: u64, one_stalls: bool) -> f64 {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("s");
     let daemon = FakeDaemon::new(1 << 24);
@@ -108,27 +107,31 @@ async fn ring_of(subscribers: u64, one_stalls: bool) -> f64 {
     let served = tokio::spawn(serve(listener, daemon.clone() as Arc<_>, calls, daemon.fanout.clone(), stopped));
     let mut clients = Vec::new();
     for _ in 0..subscribers + u64::from(one_stalls) {
-        let mut stream = UnixStream::connect(&path).await.unwrap();
-        stream
-            .write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"subscribe\",\"params\":{\"channels\":[\"change\"]}}\n")
-            .await
-            .unwrap();
-        let mut answer = [0; 256];
-        let count = stream.read(&mut answer).await.unwrap();
-        assert!(answer[..count].ends_with(b"\n"));
-        clients.push(stream);
+        let path = path.clone();
+        let subscribed = apps.spawn(async move {
+            let mut stream = UnixStream::connect(&path).await.unwrap();
+            stream
+                .write_all(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"subscribe\",\"params\":{\"channels\":[\"change\"]}}\n")
+                .await
+                .unwrap();
+            let mut answer = [0; 256];
+            let count = stream.read(&mut answer).await.unwrap();
+            assert!(answer[..count].ends_with(b"\n"));
+            stream
+        });
+        clients.push(subscribed.await.unwrap());
     }
     let _stalled = one_stalls.then(|| clients.pop());
     let prepare = |round, changes| batches(round, changes, encoded);
     let fanout = daemon.fanout.clone();
-    let speed = rounds(clients, DELIVERIES, prepare, |batch: &Vec<EncodedChange>| fanout.publish_changes(batch)).await;
+    let speed = rounds(apps, clients, DELIVERIES, prepare, |batch: &Vec<EncodedChange>| fanout.publish_changes(batch)).await;
     stop.send_replace(true);
     served.await.unwrap();
     speed
 }
 
 /// The least that a ring of serialized lines does: nothing is filtered, counted or replayed, and a round has room in it.
-async fn barest_ring(subscribers: u64) -> f64 {
+async fn barest_ring(apps: &Handle, subscribers: u64) -> f64 {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();
@@ -137,7 +140,7 @@ async fn barest_ring(subscribers: u64) -> f64 {
     let (head, heads) = watch::channel((0_u64, 0_usize));
     let mut clients = Vec::new();
     for _ in 0..subscribers {
-        clients.push(UnixStream::connect(&path).await.unwrap());
+        clients.push(connected(apps, &path).await);
         let (mut server, _) = listener.accept().await.unwrap();
         let (lines, mut heads) = (Arc::clone(&lines), heads.clone());
         tokio::spawn(async move {
@@ -159,7 +162,7 @@ async fn barest_ring(subscribers: u64) -> f64 {
     }
     let prepare = |round, changes| batches(round, changes, encoded).into_iter().map(|batch| (round, batch)).collect();
     let mut former = 0;
-    rounds(clients, DELIVERIES, prepare, |(round, batch): &(u64, Vec<EncodedChange>)| {
+    rounds(apps, clients, DELIVERIES, prepare, |(round, batch): &(u64, Vec<EncodedChange>)| {
         let mut lines = lines.write().unwrap();
         if std::mem::replace(&mut former, *round) != *round {
             lines.clear();
@@ -170,14 +173,14 @@ async fn barest_ring(subscribers: u64) -> f64 {
     .await
 }
 
-async fn broadcast_channel(subscribers: u64) -> f64 {
+async fn broadcast_channel(apps: &Handle, subscribers: u64) -> f64 {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("s");
     let listener = UnixListener::bind(&path).unwrap();
     let (sender, _) = broadcast::channel::<Arc<[u8]>>(usize::try_from(PREPARED).unwrap());
     let mut clients = Vec::new();
     for _ in 0..subscribers {
-        clients.push(UnixStream::connect(&path).await.unwrap());
+        clients.push(connected(apps, &path).await);
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut receiver = sender.subscribe();
         tokio::spawn(async move {
@@ -187,7 +190,7 @@ async fn broadcast_channel(subscribers: u64) -> f64 {
         });
     }
     let prepare = |round, changes| batches(round, changes, encoded);
-    rounds(clients, BROADCAST_DELIVERIES, prepare, |batch: &Vec<EncodedChange>| {
+    rounds(apps, clients, BROADCAST_DELIVERIES, prepare, |batch: &Vec<EncodedChange>| {
         for change in batch {
             sender.send(change.line().into()).unwrap();
         }
@@ -197,6 +200,7 @@ async fn broadcast_channel(subscribers: u64) -> f64 {
 
 /// Million deliveries per second. What is published is prepared, and thrown away, while the clock stands still.
 async fn rounds<B>(
+    apps: &Handle,
     mut clients: Vec<UnixStream>,
     deliveries: u64,
     prepare: impl Fn(u64, u64) -> Vec<B>,
@@ -211,7 +215,7 @@ async fn rounds<B>(
         let prepared = prepare(round, changes);
         let bytes = (1..=changes).map(|n| length_of(round * changes + n)).sum();
         let before = Instant::now();
-        let readers: Vec<_> = clients.drain(..).map(|stream| tokio::spawn(read_bytes(stream, bytes))).collect();
+        let readers: Vec<_> = clients.drain(..).map(|stream| apps.spawn(read_bytes(stream, bytes))).collect();
         for batch in &prepared {
             publish(batch);
             tokio::task::yield_now().await;
@@ -224,6 +228,12 @@ async fn rounds<B>(
         }
     }
     (rounds * changes * subscribers) as f64 / took.as_secs_f64() / 1e6
+}
+
+/// An application's end of a connection.
+async fn connected(apps: &Handle, path: &Path) -> UnixStream {
+    let path = path.to_path_buf();
+    apps.spawn(async move { UnixStream::connect(path).await.unwrap() }).await.unwrap()
 }
 
 /// Reads as much as the lines of a round have, counting only: the clients share the cores with the daemon.

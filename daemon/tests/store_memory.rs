@@ -56,7 +56,7 @@ fn page(first: u64) -> WriteSet {
             pending: false,
             at,
         };
-        writes.push(Write::Change(EPOCH, EncodedChange::new(change).expect("JSON")));
+        writes.push(Write::Change(EPOCH, EncodedChange::new(&change).expect("JSON")));
     }
     WriteSet { writes }
 }

@@ -134,7 +134,7 @@ fn every_event_is_read_and_written_again_as_it_is() {
         if let Event::Change { change } = &event {
             let mut written = Vec::new();
             write_change(&mut written, change).expect("JSON");
-            let encoded = EncodedChange::new(change.clone()).expect("JSON");
+            let encoded = EncodedChange::new(change).expect("JSON");
             assert_eq!(encoded.line(), written, "to the byte");
             assert_eq!(encoded.json(), serde_json::to_vec(change).expect("JSON"));
             assert_same(written, line);

@@ -309,7 +309,7 @@ impl<'v> Draft<'v> {
             what: format!("the change of {} {}, to be written as JSON", key.0, key.1),
             detail: error.to_string(),
         };
-        let change = EncodedChange::new(change).map_err(unwritable)?;
+        let change = EncodedChange::new(&change).map_err(unwritable)?;
         self.ledger.feed_bytes = self.ledger.feed_bytes.saturating_add(change.json().len() as u64);
         self.changes.push(change);
         Ok(())

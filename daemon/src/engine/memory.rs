@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use aesync_protocol::Change;
+use aesync_protocol::codec::EncodedChange;
 use aesync_protocol::response::EntryState;
 
 use super::durable::{Cursor, Entry, EpochId, Ledger, Overlay, Registry, Row, StoredAnswer};
 use super::notices::Notices;
-use super::view::{Read, View};
+use super::view::{Read, ReadError, View};
 use super::write_set::{Write, WriteSet};
 
 type ById<T> = BTreeMap<(EpochId, String, String), T>;
@@ -23,7 +24,7 @@ pub struct Memory {
     overlays: ById<Overlay>,
     entries: BTreeMap<(EpochId, u64), Entry>,
     cursors: BTreeMap<(EpochId, String), Cursor>,
-    changes: BTreeMap<(EpochId, u64), Change>,
+    changes: BTreeMap<(EpochId, u64), EncodedChange>,
     answers: BTreeMap<(EpochId, String), StoredAnswer>,
 }
 
@@ -42,7 +43,7 @@ impl Memory {
                 Write::Entry(entry) => drop(self.entries.insert((entry.epoch, entry.number), entry)),
                 Write::RemoveEntry(epoch, number) => drop(self.entries.remove(&(epoch, number))),
                 Write::Cursor(epoch, entity_type, cursor) => drop(self.cursors.insert((epoch, entity_type), cursor)),
-                Write::Change(epoch, change) => drop(self.changes.insert((epoch, change.seq), (*change).clone())),
+                Write::Change(epoch, change) => drop(self.changes.insert((epoch, change.seq()), change)),
                 Write::TrimChanges { epoch, from, to } => {
                     self.changes.retain(|(owner, seq), _| *owner != epoch || *seq < from || *seq >= to);
                 }
@@ -120,7 +121,11 @@ impl View for Memory {
 
     fn changes(&self, epoch: EpochId, after: u64, limit: usize) -> Read<Vec<Change>> {
         let kept = self.changes.range((Bound::Excluded((epoch, after)), Bound::Included((epoch, u64::MAX))));
-        Ok(kept.map(|(_, change)| change.clone()).take(limit).collect())
+        let decoded = |(_, change): (_, &EncodedChange)| {
+            let damaged = |error: serde_json::Error| ReadError { what: "a change".to_owned(), detail: error.to_string() };
+            change.decode().map_err(damaged)
+        };
+        kept.take(limit).map(decoded).collect()
     }
 
     fn answer(&self, epoch: EpochId, request_id: &str) -> Read<Option<StoredAnswer>> {

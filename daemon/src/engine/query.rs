@@ -322,7 +322,7 @@ mod tests {
                 pending: false,
                 at,
             };
-            writes.push(Write::Change(EPOCH, EncodedChange::new(change).expect("JSON")));
+            writes.push(Write::Change(EPOCH, EncodedChange::new(&change).expect("JSON")));
             writes.push(Write::Entry(entry(number)));
         }
         let mut memory = Memory::default();

@@ -17,7 +17,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use aesync_protocol::codec::{EncodedChange, write_event};
 use aesync_protocol::{Channel, Event};
 
-use ring::{Lines, Ring};
+use ring::Ring;
 use sleepers::Sleepers;
 
 pub(super) use chunk::Chunk;
@@ -60,7 +60,7 @@ impl Fanout {
             Event::Notification { notification } if notification.entity_type == "batch" => (Channel::Notification, None),
             Event::Notification { notification } => (Channel::Notification, Some(notification.entity_type.as_str())),
             Event::Change { change } => {
-                return match EncodedChange::new(change.clone()) {
+                return match EncodedChange::new(change) {
                     Ok(change) => self.publish_changes(&[change]),
                     Err(error) => {
                         tracing::error!(%error, seq = change.seq, "a change could not be written as JSON and was left out")
@@ -87,12 +87,12 @@ impl Fanout {
     /// get the changes from the durable feed. One task publishes changes: what two publish at once may be passed over too.
     pub fn publish_changes(&self, changes: &[EncodedChange]) {
         let last = self.shared.read().feed().last;
-        let new = changes.get(changes.partition_point(|change| change.seq <= last)..).unwrap_or_default();
-        let Some(newest) = new.last().map(|change| change.seq) else { return };
-        let follows = new.iter().zip(last + 1..).all(|(change, seq)| change.seq == seq);
+        let new = changes.get(changes.partition_point(|change| change.seq() <= last)..).unwrap_or_default();
+        let Some(newest) = new.last().map(EncodedChange::seq) else { return };
+        let follows = new.iter().zip(last + 1..).all(|(change, seq)| change.seq() == seq);
         if follows && self.shared.sleepers.want(Channel::Change) {
-            let lines = Lines::of(new);
-            self.shared.write().push_changes(&lines);
+            let lines = new.iter().map(|change| (change.entity_type(), change.line()));
+            self.shared.write().push_changes(lines);
         } else {
             self.shared.write().pass_changes(newest);
         }

@@ -94,7 +94,7 @@ impl Stage<'_> {
             }
             Write::Cursor(epoch, entity_type, cursor) => self.put(Tree::Meta, keys::cursor(*epoch, entity_type), cursor),
             Write::Change(epoch, change) => {
-                let key = keys::change(*epoch, change.seq);
+                let key = keys::change(*epoch, change.seq());
                 let bytes = value::encode_json(&key, change.json());
                 self.staged.writes.insert((Tree::Feed, key), Some(bytes));
                 Ok(())

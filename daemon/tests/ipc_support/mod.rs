@@ -51,7 +51,7 @@ pub fn change(seq: u64, entity_type: &str, id: &str) -> Change {
 
 /// As the feed's writer hands them on.
 pub fn encoded(changes: &[Change]) -> Vec<EncodedChange> {
-    changes.iter().map(|change| EncodedChange::new(change.clone()).expect("JSON")).collect()
+    changes.iter().map(|change| EncodedChange::new(change).expect("JSON")).collect()
 }
 
 pub fn notification(entity_type: &str, message: &str) -> Event {

@@ -1,6 +1,5 @@
-//! A change together with the line that tells of it.
+//! A change as the line that tells of it.
 
-use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::event::Change;
@@ -12,16 +11,19 @@ const USUAL: usize = 1024;
 const BEFORE: &[u8] = br#"{"jsonrpc":"2.0","method":"event","params":{"channel":"change","change":"#;
 const AFTER: &[u8] = b"}}\n";
 
-/// A change and its line, JSON that is written once for all who store it or pass it on. Cheap to clone.
-#[derive(Clone, Debug)]
+/// A change as JSON, which is written once for all who store it or pass it on. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EncodedChange {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Shared {
-    change: Change,
-    line: Vec<u8>,
+    seq: u64,
+    /// Where the line ends in the bytes.
+    end: usize,
+    /// The line, and behind it the entity type: whoever passes lines on asks for it, and has it at hand with the line.
+    bytes: Vec<u8>,
 }
 
 impl EncodedChange {
@@ -29,38 +31,48 @@ impl EncodedChange {
     ///
     /// # Errors
     /// When it can't be written as JSON.
-    pub fn new(change: Change) -> serde_json::Result<Self> {
-        let mut line = Vec::with_capacity(USUAL);
-        line.extend_from_slice(BEFORE);
-        serde_json::to_writer(&mut line, &change)?;
-        line.extend_from_slice(AFTER);
-        Ok(Self { shared: Arc::new(Shared { change, line }) })
+    pub fn new(change: &Change) -> serde_json::Result<Self> {
+        let mut bytes = Vec::with_capacity(USUAL);
+        bytes.extend_from_slice(BEFORE);
+        serde_json::to_writer(&mut bytes, change)?;
+        bytes.extend_from_slice(AFTER);
+        let end = bytes.len();
+        bytes.extend_from_slice(change.entity_type.as_bytes());
+        Ok(Self { shared: Arc::new(Shared { seq: change.seq, end, bytes }) })
+    }
+
+    /// The change's position in the feed.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.shared.seq
+    }
+
+    /// The entity type.
+    #[must_use]
+    pub fn entity_type(&self) -> &str {
+        let name = self.shared.bytes.get(self.shared.end..).unwrap_or_default();
+        // It was text when it was put there.
+        str::from_utf8(name).unwrap_or_default()
     }
 
     /// The event of the change, with its LF.
     #[must_use]
     pub fn line(&self) -> &[u8] {
-        &self.shared.line
+        self.shared.bytes.get(..self.shared.end).unwrap_or_default()
     }
 
     /// The change as JSON.
     #[must_use]
     pub fn json(&self) -> &[u8] {
-        let line = &self.shared.line;
-        line.get(BEFORE.len()..line.len().saturating_sub(AFTER.len())).unwrap_or_default()
+        let end = self.shared.end.saturating_sub(AFTER.len());
+        self.shared.bytes.get(BEFORE.len()..end).unwrap_or_default()
     }
-}
 
-impl Deref for EncodedChange {
-    type Target = Change;
-
-    fn deref(&self) -> &Change {
-        &self.shared.change
-    }
-}
-
-impl PartialEq for EncodedChange {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
+    /// The change.
+    ///
+    /// # Errors
+    /// When its JSON can't be read.
+    pub fn decode(&self) -> serde_json::Result<Change> {
+        serde_json::from_slice(self.json())
     }
 }

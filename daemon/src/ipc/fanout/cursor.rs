@@ -263,7 +263,7 @@ mod tests {
     }
 
     fn encoded(seq: u64) -> EncodedChange {
-        EncodedChange::new(change(seq)).expect("JSON")
+        EncodedChange::new(&change(seq)).expect("JSON")
     }
 
     fn seqs(chunk: &Chunk) -> Vec<u64> {

@@ -9,7 +9,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use aesync_protocol::Channel;
-use aesync_protocol::codec::EncodedChange;
 
 use super::filter::Filter;
 use super::tally::Tally;
@@ -47,29 +46,6 @@ pub(super) struct Span<'a> {
     pub(super) channel: Channel,
     /// The entity type that they concern; none when they concern all.
     pub(super) entity_type: Option<&'a str>,
-}
-
-/// Lines on their way into the ring.
-#[derive(Debug, Default)]
-pub(super) struct Lines<'c> {
-    bytes: Vec<u8>,
-    /// Where each line ends in the bytes, and the entity type that it concerns.
-    each: Vec<(usize, &'c str)>,
-}
-
-impl<'c> Lines<'c> {
-    /// Of changes. They were made by another thread: all of them are fetched here, with nothing in between, before anybody waits for the ring.
-    pub(super) fn of(changes: &'c [EncodedChange]) -> Self {
-        let mut lines = Self {
-            bytes: Vec::with_capacity(changes.iter().map(|change| change.line().len()).sum()),
-            each: Vec::with_capacity(changes.len()),
-        };
-        for change in changes {
-            lines.bytes.extend_from_slice(change.line());
-            lines.each.push((lines.bytes.len(), &change.entity_type));
-        }
-        lines
-    }
 }
 
 /// The newest line of a channel of which only the newest counts. It is kept apart, since the ring may have dropped it.
@@ -243,22 +219,20 @@ impl Ring {
             Channel::Change => return,
         }
         self.shrink_to(self.limit.saturating_sub(line.len() + size_of::<u64>()));
-        self.bytes.extend(line);
-        self.add(channel, entity_type, self.end());
+        self.add(channel, entity_type, line);
         // A line that is larger than the whole ring goes at once; those who want it are told as those who come too late.
         self.shrink_to(self.limit);
     }
 
-    /// Takes the changes after the last one.
-    pub(super) fn push_changes(&mut self, changes: &Lines<'_>) {
-        let Lines { bytes, each } = changes;
-        self.shrink_to(self.limit.saturating_sub(bytes.len() + each.len() * size_of::<u64>()));
-        let begin = self.end();
-        self.bytes.extend(bytes.iter());
-        self.ends.reserve(each.len());
-        for (end, name) in each {
+    /// Takes the changes after the last one: of each its type and its line.
+    pub(super) fn push_changes<'c>(&mut self, changes: impl ExactSizeIterator<Item = (&'c str, &'c [u8])> + Clone) {
+        let bytes: usize = changes.clone().map(|(_, line)| line.len()).sum();
+        self.shrink_to(self.limit.saturating_sub(bytes + changes.len() * size_of::<u64>()));
+        self.bytes.reserve(bytes);
+        self.ends.reserve(changes.len());
+        for (name, line) in changes {
             self.feed.last += 1;
-            self.add(Channel::Change, Some(name), begin + *end as u64);
+            self.add(Channel::Change, Some(name), line);
         }
         // What does not fit in at all goes at once; those who want it are told as those who come too late.
         self.shrink_to(self.limit);
@@ -291,8 +265,8 @@ impl Ring {
         Newest { index: self.head(), entity_type, line: line.into() }
     }
 
-    /// Notes a line that ends at `end`, in the stretch before it if it is like that. A change is the feed's last.
-    fn add(&mut self, channel: Channel, entity_type: Option<&str>, end: u64) {
+    /// Appends a line, to the stretch before it if it is like that. A change is the feed's last.
+    fn add(&mut self, channel: Channel, entity_type: Option<&str>, line: &[u8]) {
         let (index, seq) = (self.head(), self.feed.last);
         // A stretch does not reach into what was held before something was passed over.
         let goes_on = self.held_from < index
@@ -303,7 +277,8 @@ impl Ring {
             let entity_type = entity_type.map(|name| self.published.shared_name(name));
             self.stretches.push_back(Stretch { first: index, seq, channel, entity_type });
         }
-        self.ends.push_back(end);
+        self.bytes.extend(line);
+        self.ends.push_back(self.end());
     }
 
     /// The offset at which the next line begins.
@@ -343,7 +318,7 @@ mod tests {
     use super::*;
 
     fn push_change_of(ring: &mut Ring, name: &str, line: &[u8]) {
-        ring.push_changes(&Lines { bytes: line.to_vec(), each: vec![(line.len(), name)] });
+        ring.push_changes([(name, line)].into_iter());
     }
 
     fn push_change(ring: &mut Ring, line: &[u8]) {

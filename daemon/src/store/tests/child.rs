@@ -133,8 +133,8 @@ pub(super) fn appended(number: u64) -> WriteSet {
     let op = if first.is_live() { ChangeOp::Upsert } else { ChangeOp::Delete };
     let record = first.is_live().then_some(first.record);
     let (entity_type, first_id) = ("user".to_owned(), id(number * 20));
-    let change = Change { op, entity_type, id: first_id, record, ..(*sample::change(number, number)).clone() };
-    writes.push(Write::Change(EPOCH, sample::encoded(change)));
+    let change = Change { op, entity_type, id: first_id, record, ..sample::change(number, number).decode().unwrap() };
+    writes.push(Write::Change(EPOCH, sample::encoded(&change)));
     writes.push(Write::Entry(sample::entry(EPOCH, number, state(number), number)));
     if number > 5 {
         writes.push(Write::Entry(sample::entry(EPOCH, number - 5, state(number + 1), number)));

@@ -53,7 +53,7 @@ pub(super) fn entry(epoch: EpochId, number: u64, state: EntryState, n: u64) -> E
 }
 
 pub(super) fn change(seq: u64, n: u64) -> EncodedChange {
-    encoded(Change {
+    encoded(&Change {
         seq,
         op: ChangeOp::Upsert,
         entity_type: "end_user".to_owned(),
@@ -65,7 +65,7 @@ pub(super) fn change(seq: u64, n: u64) -> EncodedChange {
     })
 }
 
-pub(super) fn encoded(change: Change) -> EncodedChange {
+pub(super) fn encoded(change: &Change) -> EncodedChange {
     EncodedChange::new(change).unwrap()
 }
 
