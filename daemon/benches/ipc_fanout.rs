@@ -16,7 +16,7 @@
 )]
 
 mod claims;
-#[path = "../tests/ipc_support/mod.rs"]
+#[path = "../tests/ipc/support.rs"]
 mod ipc_support;
 
 use std::sync::{Arc, RwLock};
