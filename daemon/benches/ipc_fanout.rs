@@ -17,7 +17,7 @@
 )]
 
 mod claims;
-#[path = "../tests/ipc_support/mod.rs"]
+#[path = "../tests/ipc/support.rs"]
 mod ipc_support;
 
 use std::path::Path;

@@ -15,7 +15,7 @@
 )]
 
 mod claims;
-#[path = "../tests/ipc_support/mod.rs"]
+#[path = "../tests/ipc/support.rs"]
 mod ipc_support;
 #[path = "../tests/support/mod.rs"]
 mod support;

@@ -13,7 +13,7 @@
     reason = "a bench"
 )]
 
-#[path = "../tests/daemon_large_pull/flood.rs"]
+#[path = "../tests/large_pull/flood.rs"]
 mod flood;
 #[path = "../tests/support/mod.rs"]
 mod support;

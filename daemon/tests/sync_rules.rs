@@ -35,7 +35,7 @@ fn every_rule_has_a_row_whose_file_and_tests_exist() {
 
 #[test]
 fn a_test_that_is_missing_or_ignored_is_found() {
-    let file = "tests/daemon_idle.rs";
+    let file = "tests/process/idle.rs";
     assert!(runs("an_idle_daemon_takes_little_memory_and_seldom_wakes_up", file).is_err(), "it is ignored");
     assert!(runs("no_such_test", file).is_err());
     assert!(runs("any", "tests/no_such_file.rs").is_err());

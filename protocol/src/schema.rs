@@ -1,6 +1,6 @@
 //! The OpenRPC document, generated from the types: what `rpc.discover` answers is this, checked in as `openrpc.json`.
 //!
-//! To write the file again after a change of the types: `AESYNC_WRITE=1 cargo test -p aesync-protocol --test openrpc`
+//! To write the file again after a change of the types: `AESYNC_WRITE=1 cargo test -p aesync-protocol --test wire openrpc`
 
 use std::borrow::Cow;
 
