@@ -1,7 +1,7 @@
 //! A large answer to a pull goes through the daemon without ever being in its memory: at the first sync, and when every row has changed
 //! since. `AESYNC_PULL_MEGABYTES` sets how large; 300 takes minutes in a debug build.
 //!
-//! Alone in its binary: beside other tests a daemon is seen to take more memory, and the bound is a close one.
+//! Alone in its binary: beside other tests a daemon is seen to take more memory.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by them, its helpers included")]
@@ -24,8 +24,8 @@ use support::process::Process;
 /// The answer. What is kept of it would be far more than the bound: the rows and their changes are stored, and in memory a row takes more
 /// than on the wire.
 const MEGABYTES: u64 = 60;
-/// Resident memory at most, in kilobytes.
-const MOST_KILOBYTES: u64 = 100 * 1000;
+/// Resident memory at most, in kilobytes. It is some 95 MB, with the cache full, and a tenth more where the daemon waits for the processor.
+const MOST_KILOBYTES: u64 = 130 * 1000;
 /// How long one of the two may take on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(240);
 
