@@ -40,7 +40,7 @@ impl Counts {
 }
 
 impl Tally {
-    /// The name in the one copy that all slots share.
+    /// The name in the one copy that all stretches share.
     pub(super) fn shared_name(&mut self, name: &str) -> Arc<str> {
         if let Some((known, _)) = self.by_type.get_key_value(name) {
             return Arc::clone(known);
