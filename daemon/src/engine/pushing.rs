@@ -119,10 +119,10 @@ mod tests {
         Now { mono, wall: Timestamp::from_millis(0).plus_millis(i64::try_from(mono.as_millis()).expect("small")), dice: 3 }
     }
 
-    fn steps(effects: Vec<Effect>) -> Vec<Box<Txn>> {
+    fn steps(effects: Vec<Effect>) -> Vec<Txn> {
         let step = |effect| match effect {
             // What is old goes in any case.
-            Effect::Transact(txn) if !matches!(txn.step, Step::Trim(_)) => Some(txn),
+            Effect::Transact(txn) if !matches!(txn.step, Step::Trim(_)) => Some(*txn),
             _ => None,
         };
         effects.into_iter().filter_map(step).collect()
@@ -140,19 +140,19 @@ mod tests {
         let mut now = at(Duration::from_secs(1));
         let host = Host { version: String::new(), pid: 1, started_at: now.wall, instance: String::new() };
         let (mut engine, effects) = Engine::new(settings, host, found, &now);
-        let [mut txn] = <[Box<Txn>; 1]>::try_from(steps(effects)).expect("one step");
+        let [mut txn] = <[Txn; 1]>::try_from(steps(effects)).expect("one step");
         let mut waits = Vec::new();
         for _ in 0..5 {
             assert_eq!(txn.step, Step::Recover);
             let failure = StoreFailure { full: true, detail: "the disk is full".to_owned() };
-            let failed = steps(engine.handle(&now, Input::TxnFailed(txn.clone(), failure)));
+            let failed = steps(engine.handle(&now, Input::TxnFailed(Box::new(txn), failure)));
             assert!(failed.is_empty(), "not at once: {failed:?}");
             assert!(!engine.may_push(), "nothing is sent that could be taken for what was on its way");
             let due = engine.recover_at.expect("it will be");
             assert!(engine.deadline(&now).expect("something").at <= due, "the engine is woken for it");
             waits.push(due - now.mono);
             now = at(due);
-            [txn] = <[Box<Txn>; 1]>::try_from(steps(engine.handle(&now, Input::Woke))).expect("one step");
+            [txn] = <[Txn; 1]>::try_from(steps(engine.handle(&now, Input::Woke))).expect("one step");
         }
         assert!(waits.first() < waits.last(), "{waits:?}");
         assert!(waits.iter().all(|wait| *wait >= Duration::from_millis(100)), "{waits:?}");
