@@ -97,13 +97,19 @@ pub(crate) fn why(status: &Status, now: Timestamp) -> Option<String> {
 /// What waits to reach the server.
 fn waiting(status: &Status) -> Option<String> {
     let outbox = &status.outbox;
-    // The size is that of all of them, whatever they wait for.
+    // The size that is known is that of all of them, whatever they wait for.
     let others = [outbox.sent, outbox.in_doubt, outbox.acked, outbox.blocked, outbox.quarantined, outbox.conflicts];
     let is_mixed = others.iter().any(|count| *count > 0);
-    let mut parts = Vec::new();
+    let (mut parts, mut size) = (Vec::new(), String::new());
     if outbox.pending > 0 {
-        let size = if is_mixed { String::new() } else { format!(" ({})", bytes(outbox.bytes)) };
-        parts.push(format!("{} to be sent{size}", count(outbox.pending, "change waits", "changes wait")));
+        let waits = count(outbox.pending, "change waits", "changes wait");
+        let of_all = bytes(outbox.bytes);
+        if is_mixed {
+            size = format!("; {of_all} in all");
+            parts.push(format!("{waits} to be sent"));
+        } else {
+            parts.push(format!("{waits} to be sent ({of_all})"));
+        }
     }
     if outbox.sent > 0 {
         parts.push(format!("{} being sent", count(outbox.sent, "change is", "changes are")));
@@ -117,7 +123,6 @@ fn waiting(status: &Status) -> Option<String> {
     if outbox.blocked > 0 {
         parts.push(format!("{} for another that needs you", count(outbox.blocked, "change waits", "changes wait")));
     }
-    let size = if is_mixed { format!("; {} in all", bytes(outbox.bytes)) } else { String::new() };
     (!parts.is_empty()).then(|| parts.join(", ") + &size + ".")
 }
 
