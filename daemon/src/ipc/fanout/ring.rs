@@ -268,11 +268,9 @@ impl Ring {
     /// Appends a line, to the stretch before it if it is like that. A change is the feed's last.
     fn add(&mut self, channel: Channel, entity_type: Option<&str>, line: &[u8]) {
         let (index, seq) = (self.head(), self.feed.last);
-        // A stretch does not reach into what was held before something was passed over.
-        let goes_on = self.held_from < index
-            && self.stretches.back().is_some_and(|last| {
-                last.channel == channel && last.entity_type.as_deref() == entity_type && last.seq_at(index) == seq
-            });
+        let goes_on = self.stretches.back().is_some_and(|last| {
+            last.channel == channel && last.entity_type.as_deref() == entity_type && last.seq_at(index) == seq
+        });
         if !goes_on {
             let entity_type = entity_type.map(|name| self.published.shared_name(name));
             self.stretches.push_back(Stretch { first: index, seq, channel, entity_type });
