@@ -126,8 +126,8 @@ pub struct Engine {
     sent_with: u64,
     puller: Puller,
     pusher: Pusher,
-    /// When entries that were on their way as the store failed are taken up again.
-    recover_at: Option<Duration>,
+    /// Whether there are entries that were on their way as the store failed, to be taken up again before anything is sent.
+    recovers: bool,
     calls: Calls,
 
     rtt: Option<Duration>,
@@ -169,7 +169,7 @@ impl Engine {
             sent_with: 0,
             puller: Puller::default(),
             pusher: Pusher::default(),
-            recover_at: None,
+            recovers: false,
             calls: Calls::default(),
             rtt: None,
             last_pong_at: None,
@@ -227,7 +227,7 @@ impl Engine {
             (self.link.deadline(), "connect again"),
             (self.auth.deadline(now), "look at the token"),
             (self.work_deadline(now), "talk to the server"),
-            (self.recover_at, "take up what was on its way"),
+            (self.recovery_due(), "take up what was on its way"),
             (self.calls.deadline(), "answer those who waited"),
             (self.report_deadline(), "tell the status"),
             (self.epoch.map(|_| self.trimmer.deadline()), "remove what is old"),
@@ -336,7 +336,7 @@ impl Engine {
         self.lane = Lane::Idle;
         self.puller = Puller::default();
         self.pusher = Pusher::default();
-        self.recover_at = None;
+        self.recovers = false;
         self.invisible.clear();
         self.http = Http::default();
         if self.adopting > 0 {

@@ -20,7 +20,7 @@ use super::{Effect, Engine, Now};
 impl Engine {
     /// Whether there is something to send, and nothing that has to be taken up again before.
     pub(super) fn may_push(&self) -> bool {
-        self.ledger.outbox.pending > 0 && self.recover_at.is_none()
+        self.ledger.outbox.pending > 0 && !self.recovers
     }
 
     pub(super) fn begin_push(&mut self, now: &Now, out: &mut Vec<Effect>) {
@@ -109,7 +109,8 @@ mod tests {
     use aesync_protocol::status::OutboxStatus;
 
     use super::super::durable::{EpochId, Identity, Ledger, Registry};
-    use super::super::input::StoreFailure;
+    use super::super::effect::CallId;
+    use super::super::input::{Call, StoreFailure};
     use super::super::settings::Settings;
     use super::super::transact::{Adopted, Txn};
     use super::super::{Host, Input};
@@ -142,13 +143,13 @@ mod tests {
         let (mut engine, effects) = Engine::new(settings, host, found, &now);
         let [mut txn] = <[Txn; 1]>::try_from(steps(effects)).expect("one step");
         let mut waits = Vec::new();
+        let failure = StoreFailure { full: true, detail: "the disk is full".to_owned() };
         for _ in 0..5 {
             assert_eq!(txn.step, Step::Recover);
-            let failure = StoreFailure { full: true, detail: "the disk is full".to_owned() };
-            let failed = steps(engine.handle(&now, Input::TxnFailed(Box::new(txn), failure)));
+            let failed = steps(engine.handle(&now, Input::TxnFailed(Box::new(txn), failure.clone())));
             assert!(failed.is_empty(), "not at once: {failed:?}");
             assert!(!engine.may_push(), "nothing is sent that could be taken for what was on its way");
-            let due = engine.recover_at.expect("it will be");
+            let due = engine.pusher.retry_at().expect("it will be");
             assert!(engine.deadline(&now).expect("something").at <= due, "the engine is woken for it");
             waits.push(due - now.mono);
             now = at(due);
@@ -156,5 +157,10 @@ mod tests {
         }
         assert!(waits.first() < waits.last(), "{waits:?}");
         assert!(waits.iter().all(|wait| *wait >= Duration::from_millis(100)), "{waits:?}");
+
+        // Whoever asks for it need not wait.
+        assert!(steps(engine.handle(&now, Input::TxnFailed(Box::new(txn), failure))).is_empty());
+        let asked = steps(engine.handle(&now, Input::Call(CallId(1), Call::Retry(None))));
+        assert!(asked.iter().any(|txn| txn.step == Step::Recover), "{asked:?}");
     }
 }

@@ -26,9 +26,15 @@ impl Engine {
 
     /// Takes up again what was on its way when the store failed. Before anything else is sent: what is sent then is no matter of doubt.
     fn recover_when_due(&mut self, now: &Now, out: &mut Vec<Effect>) {
-        if self.recover_at.take_if(|at| *at <= now.mono).is_some() {
+        if self.recovery_due().is_some_and(|at| at <= now.mono) {
+            self.recovers = false;
             self.transact(now, Step::Recover, out);
         }
+    }
+
+    /// When it is taken up: when pushes may be tried again, which whoever asks for one can hasten.
+    pub(super) fn recovery_due(&self) -> Option<Duration> {
+        self.recovers.then(|| self.pusher.retry_at().unwrap_or_default())
     }
 
     /// Begins what is due, if nothing is under way.
@@ -313,7 +319,7 @@ impl Engine {
         self.pusher.failed(&self.settings, now, &[], Setback::Wait(None));
         if self.ledger.outbox.sent > 0 {
             // Not at once: a disk that is full still is.
-            self.recover_at = self.pusher.retry_at();
+            self.recovers = true;
         }
     }
 }
