@@ -20,10 +20,8 @@ pub struct EncodedChange {
 #[derive(Debug, PartialEq, Eq)]
 struct Shared {
     seq: u64,
-    /// Where the line ends in the bytes.
-    end: usize,
-    /// The line, and behind it the entity type: whoever passes lines on asks for it, and has it at hand with the line.
-    bytes: Vec<u8>,
+    entity_type: String,
+    line: Vec<u8>,
 }
 
 impl EncodedChange {
@@ -32,13 +30,11 @@ impl EncodedChange {
     /// # Errors
     /// When it can't be written as JSON.
     pub fn new(change: &Change) -> serde_json::Result<Self> {
-        let mut bytes = Vec::with_capacity(USUAL);
-        bytes.extend_from_slice(BEFORE);
-        serde_json::to_writer(&mut bytes, change)?;
-        bytes.extend_from_slice(AFTER);
-        let end = bytes.len();
-        bytes.extend_from_slice(change.entity_type.as_bytes());
-        Ok(Self { shared: Arc::new(Shared { seq: change.seq, end, bytes }) })
+        let mut line = Vec::with_capacity(USUAL);
+        line.extend_from_slice(BEFORE);
+        serde_json::to_writer(&mut line, change)?;
+        line.extend_from_slice(AFTER);
+        Ok(Self { shared: Arc::new(Shared { seq: change.seq, entity_type: change.entity_type.clone(), line }) })
     }
 
     /// The change's position in the feed.
@@ -50,22 +46,20 @@ impl EncodedChange {
     /// The entity type.
     #[must_use]
     pub fn entity_type(&self) -> &str {
-        let name = self.shared.bytes.get(self.shared.end..).unwrap_or_default();
-        // It was text when it was put there.
-        str::from_utf8(name).unwrap_or_default()
+        &self.shared.entity_type
     }
 
     /// The event of the change, with its LF.
     #[must_use]
     pub fn line(&self) -> &[u8] {
-        self.shared.bytes.get(..self.shared.end).unwrap_or_default()
+        &self.shared.line
     }
 
     /// The change as JSON.
     #[must_use]
     pub fn json(&self) -> &[u8] {
-        let end = self.shared.end.saturating_sub(AFTER.len());
-        self.shared.bytes.get(BEFORE.len()..end).unwrap_or_default()
+        let line = &self.shared.line;
+        line.get(BEFORE.len()..line.len().saturating_sub(AFTER.len())).unwrap_or_default()
     }
 
     /// The change.
