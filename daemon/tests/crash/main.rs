@@ -9,6 +9,7 @@ mod device;
 mod dice;
 mod followers;
 mod kills;
+mod records;
 mod stage;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,13 +1,10 @@
 //! What a follower has made of its changes.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
 
-use aesync_protocol::Record;
-use aesync_protocol::event::{Change, ChangeOp};
+use aesync_protocol::event::Change;
 
-/// By type and id.
-pub(crate) type Records = BTreeMap<(String, String), Record>;
+use crate::records::{Records, fold};
 
 /// The changes so far, added up.
 #[derive(Debug, Default)]
@@ -29,19 +26,7 @@ impl Fold {
 
     pub(crate) fn take(&mut self, change: Change) -> Result<(), String> {
         self.move_to(change.seq)?;
-        let place = (change.entity_type, change.id);
-        match (change.op, change.record) {
-            (ChangeOp::Upsert, Some(record)) => {
-                self.records.insert(place, record);
-            }
-            (ChangeOp::Delete, None) => {
-                if self.records.remove(&place).is_none() {
-                    return Err(format!("change {} deletes {place:?}, which was not there", change.seq));
-                }
-            }
-            (op, record) => return Err(format!("change {} is {op:?} with {record:?}", change.seq)),
-        }
-        Ok(())
+        fold(&mut self.records, change)
     }
 }
 

@@ -9,7 +9,8 @@ use aesync_protocol::request::{Changed, GetStatus, RecordsList};
 use aesync_protocol::{Record, StatusWord};
 use aesyncd::engine::fingerprint::BOOKKEEPING;
 
-use super::fold::{Fold, Follower, Records};
+use super::fold::{Fold, Follower};
+use crate::records::Records;
 use crate::stage::{PATIENCE, Stage};
 use crate::support::truth::TYPES;
 

@@ -1,14 +1,13 @@
 //! Subscribers that fold the change feed and go on where they were, over every death of the daemon.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use aesync_protocol::Record;
 use aesync_protocol::client::ClientError;
-use aesync_protocol::event::{Change, ChangeOp, Channel, Event};
+use aesync_protocol::event::{Change, Channel, Event};
 use aesync_protocol::request::{Changed, GetStatus, Subscribe};
 
+use crate::records::{Records, fold};
 use crate::stage::{Called, Stage, call};
 
 /// How long one look for an event lasts before the follower sees whether the play is over.
@@ -30,7 +29,7 @@ pub(crate) enum Way {
 pub(crate) struct Fold {
     pub(crate) log: Option<String>,
     pub(crate) last: u64,
-    pub(crate) records: BTreeMap<(String, String), Record>,
+    pub(crate) records: Records,
 }
 
 impl Fold {
@@ -43,19 +42,7 @@ impl Fold {
             _ => {}
         }
         self.last = seq;
-        let place = (change.entity_type, change.id);
-        match (change.op, change.record) {
-            (ChangeOp::Upsert, Some(record)) => {
-                self.records.insert(place, record);
-            }
-            (ChangeOp::Delete, None) => {
-                if self.records.remove(&place).is_none() {
-                    return Err(format!("change {seq} deletes {place:?}, which was not there"));
-                }
-            }
-            (op, record) => return Err(format!("change {seq} is {op:?} with {record:?}")),
-        }
-        Ok(())
+        fold(&mut self.records, change)
     }
 
     /// A feed keeps its identity as long as its store is whole.
