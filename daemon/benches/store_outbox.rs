@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use aesync_protocol::Timestamp;
-use aesync_protocol::response::{EntryOp, EntryState};
+use aesync_protocol::response::EntryOp;
 use aesyncd::engine::durable::{Entry, EpochId, Identity, Ledger, Registry};
 use aesyncd::engine::write_set::{Write, WriteSet};
 use aesyncd::store::{Options, Store};
@@ -64,26 +64,7 @@ fn each_group(store: &mut Store, first: u64, last: u64, writes: impl Fn(u64) -> 
 fn entry(number: u64) -> Entry {
     let id = format!("00000000-0000-4000-8000-{number:012}");
     let fields = json!({ "id": id, "title": "x".repeat(100) }).as_object().cloned().unwrap();
-    Entry {
-        number,
-        epoch: EPOCH,
-        entity_type: "interactions".to_owned(),
-        id,
-        op: EntryOp::Create,
-        state: EntryState::Pending,
-        fields,
-        bytes: 150,
-        enqueued_at: Timestamp::from_millis(1_700_000_000_000),
-        attempts: 0,
-        sent_at: None,
-        misses: 0,
-        strikes: 0,
-        verdict: None,
-        last_error: None,
-        blocked_by: None,
-        base_stamp: None,
-        requests: Vec::new(),
-    }
+    Entry { bytes: 150, ..Entry::new(EPOCH, number, ("interactions", &id), EntryOp::Create, fields, Timestamp::EPOCH) }
 }
 
 fn size(store: &Store) -> u64 {

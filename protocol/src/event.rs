@@ -141,11 +141,12 @@ pub enum Origin {
     Local,
 }
 
-/// One entry of the change feed. Folding all of them, in order, gives the visible replica (invariant I3).
+/// One entry of the change feed. Folding all of them, in order, gives the visible replica (invariant I3). `R` is the record, or what is
+/// written as one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Change"))]
 #[serde(rename_all = "camelCase")]
-pub struct Change {
+pub struct Change<R = Record> {
     /// The position, counted from 1 without gaps.
     pub seq: u64,
     /// What it did.
@@ -155,8 +156,8 @@ pub struct Change {
     /// The entity's id, in lower case.
     pub id: String,
     /// The record after an upsert.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub record: Option<Record>,
+    #[serde(default = "Option::<R>::default", skip_serializing_if = "Option::is_none")]
+    pub record: Option<R>,
     /// Where it came from.
     pub origin: Origin,
     /// True while the record holds local changes that the server has not confirmed.

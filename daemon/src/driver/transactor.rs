@@ -269,7 +269,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use aesync_protocol::Timestamp;
-    use aesync_protocol::response::{EntryOp, EntryState};
+    use aesync_protocol::response::EntryOp;
     use aesync_protocol::status::OutboxStatus;
     use serde_json::json;
 
@@ -292,7 +292,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let (mut store, _) = Store::open(dir.path(), options()).expect("the store opens");
         let record = json!({"id": "a"}).as_object().cloned().expect("an object");
-        let row = Row { record, hash: 1, updated_at: None, deleted_at: None, missing_since: None };
+        let row = Row { record: record.into(), hash: 1, updated_at: None, deleted_at: None, missing_since: None };
         let write = Write::Row { epoch: EPOCH, entity_type: "user".into(), id: "a".into(), row: Some(row) };
         store.apply(&WriteSet { writes: vec![write] }).expect("applied");
         store.sync().expect("durable");
@@ -316,7 +316,7 @@ mod tests {
         let settings = Arc::new(Settings::new("http://127.0.0.1", None, &["user"]));
         let page = |number: u32| {
             let row = json!({"id": number.to_string(), "body": "x".repeat(1 << 20)}).as_object().cloned().expect("an object");
-            let step = Step::Rows { entity_type: "user".to_owned(), rows: vec![row] };
+            let step = Step::Rows { entity_type: "user".to_owned(), rows: vec![row.into()] };
             (Box::new(Txn { epoch: EPOCH, at: Timestamp::from_millis(0), step }), Arc::clone(&settings))
         };
         let mut pages = (0..20).map(page);
@@ -339,24 +339,8 @@ mod tests {
         let id = format!("00000000-0000-4000-8000-{number:012}");
         let fields = json!({"id": id, "title": number}).as_object().cloned().expect("an object");
         Entry {
-            number,
-            epoch: EPOCH,
-            entity_type: "interactions".into(),
-            id,
-            op: EntryOp::Create,
-            state: EntryState::Pending,
-            fields,
             bytes: 60,
-            enqueued_at: Timestamp::from_millis(0),
-            attempts: 0,
-            sent_at: None,
-            misses: 0,
-            strikes: 0,
-            verdict: None,
-            last_error: None,
-            blocked_by: None,
-            base_stamp: None,
-            requests: Vec::new(),
+            ..Entry::new(EPOCH, number, ("interactions", &id), EntryOp::Create, fields, Timestamp::from_millis(0))
         }
     }
 

@@ -1,6 +1,7 @@
 //! A pull entering the replica: rows into the base, what they prove about the outbox, and how far the cursor may move.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aesync_protocol::event::Origin;
 use aesync_protocol::response::{EntryOp, EntryState, Verdict};
@@ -38,11 +39,11 @@ pub fn row_stamp(row: &Record) -> Option<Timestamp> {
 ///
 /// # Errors
 /// When the state can't be read.
-pub fn rows(draft: &mut Draft<'_>, entity_type: &str, rows: &[Record]) -> Read<Done> {
+pub fn rows(draft: &mut Draft<'_>, entity_type: &str, rows: &[Arc<Record>]) -> Read<Done> {
     let (mut changed, mut deleted) = (0, 0);
     if draft.settings().without.is(Mutation::CursorAheadOfItsRows) {
         let cursor = draft.view().cursor(draft.epoch(), entity_type)?;
-        let high_water = cursor.high_water.max(rows.iter().filter_map(row_stamp).max());
+        let high_water = cursor.high_water.max(rows.iter().filter_map(|row| row_stamp(row)).max());
         draft.set_cursor(entity_type, Cursor { high_water, ..cursor });
     }
     for row in rows {
@@ -63,7 +64,7 @@ enum Stored {
     Deleted,
 }
 
-fn store_row(draft: &mut Draft<'_>, key: &Key, record: &Record) -> Read<Stored> {
+fn store_row(draft: &mut Draft<'_>, key: &Key, record: &Arc<Record>) -> Read<Stored> {
     let before = draft.seen(key)?;
     let old = draft.row(key)?;
     let stamp = row_stamp(record);
@@ -72,7 +73,7 @@ fn store_row(draft: &mut Draft<'_>, key: &Key, record: &Record) -> Read<Stored> 
         updated_at: stamp.max(old.as_ref().and_then(|row| row.updated_at)),
         deleted_at: is_deleted(record).then(|| draft.at()),
         missing_since: None,
-        record: record.clone(),
+        record: Arc::clone(record),
     };
     let stored = match &old {
         Some(old) if old.is_live() == new.is_live() && old.hash == new.hash => Stored::Same,

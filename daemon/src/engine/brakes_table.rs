@@ -1,5 +1,7 @@
 //! What a full listing may delete, case by case.
 
+use std::sync::Arc;
+
 use aesync_protocol::{Record, Timestamp};
 use serde_json::json;
 
@@ -25,8 +27,9 @@ fn id(n: u64) -> String {
 fn replica(settings: &Settings, rows: u64) -> Memory {
     let mut memory = Memory::default();
     let mut draft = Draft::new(&memory, settings, EPOCH, at(0)).expect("readable");
-    let pulled: Vec<Record> = (0..rows)
-        .map(|n| json!({"id": id(n), "updatedAt": at(0).to_string(), "is_deleted": 0}).as_object().cloned().expect("an object"))
+    let pulled: Vec<Arc<Record>> = (0..rows)
+        .map(|n| json!({"id": id(n), "updatedAt": at(0).to_string(), "is_deleted": 0}))
+        .map(|row| Arc::new(row.as_object().cloned().expect("an object")))
         .collect();
     drop(crate::engine::apply::rows(&mut draft, "end_user", &pulled).expect("readable"));
     let (set, _) = draft.finish();
@@ -90,7 +93,8 @@ fn a_row_that_a_listing_shows_again_starts_anew() {
     // A listing writes its rows before it is settled, and they take the note away.
     let mut draft = Draft::new(&memory, &settings, EPOCH, at(12)).expect("readable");
     let row = json!({"id": id(0), "updatedAt": at(0).to_string(), "is_deleted": 0});
-    drop(crate::engine::apply::rows(&mut draft, "end_user", &[row.as_object().cloned().expect("an object")]).expect("readable"));
+    let row = Arc::new(row.as_object().cloned().expect("an object"));
+    drop(crate::engine::apply::rows(&mut draft, "end_user", &[row]).expect("readable"));
     let (set, _) = draft.finish();
     memory.apply(&set);
     assert_eq!(listing(&mut memory, &settings, &all, 12, false).held, 0);
@@ -102,7 +106,7 @@ fn a_row_that_a_listing_shows_again_starts_anew() {
 fn a_row_with_a_local_change_is_never_deleted_by_a_listing() {
     let settings = Settings::new("http://127.0.0.1", None, &["end_user"]);
     let mut memory = replica(&settings, 30);
-    let overlay = Overlay { visible: Some(Record::new()), entries: vec![1] };
+    let overlay = Overlay { visible: Some(Arc::default()), entries: vec![1] };
     let write = Write::Overlay { epoch: EPOCH, entity_type: "end_user".to_owned(), id: id(0), overlay: Some(overlay) };
     let mut ledger = memory.ledger(EPOCH).expect("readable");
     ledger.outbox.pending = 1;

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;
+use std::sync::Arc;
 
 use aesync_protocol::codec::EncodedChange;
 use aesync_protocol::event::{ChangeOp, Origin};
@@ -24,7 +25,7 @@ pub type Key = (String, String);
 /// What applications saw of an entity before the step touched it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Seen {
-    record: Option<Record>,
+    record: Option<Arc<Record>>,
     pending: bool,
 }
 
@@ -48,6 +49,8 @@ pub struct Draft<'v> {
     reported: BTreeMap<u64, Entry>,
     answers: BTreeMap<String, StoredAnswer>,
     registry: Option<Registry>,
+    /// The first number that this step gave to an entry.
+    first_new: Option<u64>,
     changes: Vec<EncodedChange>,
     others: Vec<Write>,
 }
@@ -86,6 +89,7 @@ impl<'v> Draft<'v> {
             reported: BTreeMap::new(),
             answers: BTreeMap::new(),
             registry: None,
+            first_new: None,
             changes: Vec::new(),
             others: Vec::new(),
         })
@@ -176,6 +180,7 @@ impl<'v> Draft<'v> {
     pub fn entry(&self, number: u64) -> Read<Option<Entry>> {
         match self.entries.get(&number) {
             Some(entry) => Ok(entry.clone()),
+            None if self.first_new.is_some_and(|first| number >= first) => Ok(None),
             None => self.view.entry(self.epoch, number),
         }
     }
@@ -268,8 +273,10 @@ impl<'v> Draft<'v> {
         let without = self.settings.without;
         let shown = if without.is(Mutation::BaseHidesEdits) && base.is_some() { &[] } else { entries };
         let mut after = Seen { record: rebase(base.as_ref(), shown), pending: !entries.is_empty() };
-        if let Some(record) = &mut after.record {
-            record.retain(|field, _| !self.settings.secret_fields.contains(field));
+        if let Some(record) = &mut after.record
+            && self.settings.secret_fields.iter().any(|field| record.contains_key(field))
+        {
+            Arc::make_mut(record).retain(|field, _| !self.settings.secret_fields.contains(field));
         }
         let changed = match (&before.record, &after.record) {
             (None, None) => false,
@@ -300,7 +307,7 @@ impl<'v> Draft<'v> {
             op: if seen.record.is_some() { ChangeOp::Upsert } else { ChangeOp::Delete },
             entity_type: key.0.clone(),
             id: key.1.clone(),
-            record: seen.record,
+            record: seen.record.as_deref(),
             origin,
             pending: seen.pending,
             at: self.at,
@@ -353,6 +360,7 @@ impl<'v> Draft<'v> {
         registry.last_entry = registry.last_entry.saturating_add(1);
         let number = registry.last_entry;
         self.registry = Some(registry);
+        self.first_new.get_or_insert(number);
         Ok(number)
     }
 
@@ -375,7 +383,7 @@ impl<'v> Draft<'v> {
     /// Ends the step: what is to be committed, and what is to be told once it is.
     #[must_use]
     pub fn finish(self) -> (WriteSet, Written) {
-        let epoch = self.epoch;
+        let (epoch, first_new) = (self.epoch, self.first_new);
         let mut writes = self.others;
         writes.extend(self.rows.into_iter().map(|((entity_type, id), row)| Write::Row {
             epoch,
@@ -386,6 +394,7 @@ impl<'v> Draft<'v> {
         let overlays = self.overlays.into_iter();
         writes.extend(overlays.map(|((entity_type, id), overlay)| Write::Overlay { epoch, entity_type, id, overlay }));
         writes.extend(self.entries.into_iter().map(|(number, entry)| match entry {
+            Some(entry) if first_new.is_some_and(|first| number >= first) => Write::NewEntry(entry),
             Some(entry) => Write::Entry(entry),
             None => Write::RemoveEntry(epoch, number),
         }));

@@ -1,6 +1,7 @@
 //! What the daemon remembers: the shapes that the store keeps and the engine reads. No behaviour but small derivations.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use aesync_protocol::response::{EntryError, EntryOp, EntryState, PushedEntry, Verdict};
 use aesync_protocol::status::OutboxStatus;
@@ -75,7 +76,7 @@ pub struct Dropped {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// The content as applications last saw it. Server bookkeeping in it may be older than `updated_at` (rule R24).
-    pub record: Record,
+    pub record: Arc<Record>,
     /// Hash of the content without server bookkeeping fields.
     pub hash: u128,
     /// The server's own stamp, cut to milliseconds; the newest seen.
@@ -90,10 +91,42 @@ pub struct Row {
 }
 
 impl Entry {
+    /// A change that waits for its turn and was never sent. The size of its fields is left at 0.
+    #[must_use]
+    pub fn new(
+        epoch: EpochId,
+        number: u64,
+        (entity_type, id): (&str, &str),
+        op: EntryOp,
+        fields: impl Into<Arc<Record>>,
+        enqueued_at: Timestamp,
+    ) -> Self {
+        Self {
+            number,
+            epoch,
+            entity_type: entity_type.to_owned(),
+            id: id.to_owned(),
+            op,
+            state: EntryState::Pending,
+            fields: fields.into(),
+            bytes: 0,
+            enqueued_at,
+            attempts: 0,
+            sent_at: None,
+            misses: 0,
+            strikes: 0,
+            verdict: None,
+            last_error: None,
+            blocked_by: None,
+            base_stamp: None,
+            requests: Vec::new(),
+        }
+    }
+
     /// As applications are shown it: without secret fields (rule R41).
     #[must_use]
     pub fn shown(&self, secret_fields: &[String], parked: bool) -> aesync_protocol::response::Entry {
-        let mut shown = self.fields.clone();
+        let mut shown = Record::clone(&self.fields);
         shown.retain(|field, _| !secret_fields.contains(field));
         aesync_protocol::response::Entry {
             entry: self.number,
@@ -125,7 +158,7 @@ impl Row {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Overlay {
     /// The record with all local changes; `None` when they delete it.
-    pub visible: Option<Record>,
+    pub visible: Option<Arc<Record>>,
     /// The outbox entries that make it, oldest first; never empty.
     pub entries: Vec<u64>,
 }
@@ -146,7 +179,7 @@ pub struct Entry {
     /// Where it stands.
     pub state: EntryState,
     /// What is sent, `id` and `is_deleted` included.
-    pub fields: Record,
+    pub fields: Arc<Record>,
     /// The size of `fields` as JSON, in bytes.
     pub bytes: u64,
     /// When it was enqueued.

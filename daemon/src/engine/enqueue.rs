@@ -1,5 +1,7 @@
 //! A push entering the outbox: all of it or nothing, once, coalesced with what was never sent (rules R1 to R6, R18).
 
+use std::sync::Arc;
+
 use aesync_protocol::event::Origin;
 use aesync_protocol::response::{EntryOp, EntryState, PushedEntry};
 use aesync_protocol::{Error, ErrorCode, Record};
@@ -108,6 +110,7 @@ fn enqueue_one(
     if !(id_is_minted && draft.settings().without.is(Mutation::MintedIdStaysHere)) {
         fields.shift_insert(0, "id".to_owned(), Value::String(id.clone()));
     }
+    let fields = Arc::new(fields);
     let key: Key = (place.entity_type.to_owned(), id);
     let before = draft.seen(&key)?;
     let base = draft.row(&key)?.filter(Row::is_live);
@@ -139,26 +142,9 @@ fn enqueue_one(
         Some(last) => coalesce(last, op, fields, base.is_some()),
         None => {
             let blocked_by = blocker(draft, rules, &fields, &live)?;
-            Entry {
-                number: draft.next_entry()?,
-                epoch: draft.epoch(),
-                entity_type: key.0.clone(),
-                id: key.1.clone(),
-                op,
-                state: if blocked_by.is_some() { EntryState::Blocked } else { EntryState::Pending },
-                fields,
-                bytes: 0,
-                enqueued_at: draft.at(),
-                attempts: 0,
-                sent_at: None,
-                misses: 0,
-                strikes: 0,
-                verdict: None,
-                last_error: None,
-                blocked_by,
-                base_stamp: None,
-                requests: Vec::new(),
-            }
+            let state = if blocked_by.is_some() { EntryState::Blocked } else { EntryState::Pending };
+            let number = draft.next_entry()?;
+            Entry { state, blocked_by, ..Entry::new(draft.epoch(), number, (&key.0, &key.1), op, fields, draft.at()) }
         }
     };
     if entry.op == EntryOp::Create
@@ -180,7 +166,7 @@ fn enqueue_one(
 }
 
 /// Two changes of an entity, the first of which was never sent, as one (rule R5).
-fn coalesce(last: Entry, op: EntryOp, fields: Record, in_base: bool) -> Entry {
+fn coalesce(last: Entry, op: EntryOp, fields: Arc<Record>, in_base: bool) -> Entry {
     let (op, fields) = match (last.op, op) {
         // Bringing back what was going to be deleted: the server still has it, unless it never did.
         (EntryOp::Delete, EntryOp::Create | EntryOp::Update) => (if in_base { EntryOp::Update } else { EntryOp::Create }, fields),

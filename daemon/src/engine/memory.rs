@@ -40,7 +40,7 @@ impl Memory {
                 Write::Overlay { epoch, entity_type, id, overlay } => {
                     set_or_remove(&mut self.overlays, (epoch, entity_type, id), overlay);
                 }
-                Write::Entry(entry) => drop(self.entries.insert((entry.epoch, entry.number), entry)),
+                Write::Entry(entry) | Write::NewEntry(entry) => drop(self.entries.insert((entry.epoch, entry.number), entry)),
                 Write::RemoveEntry(epoch, number) => drop(self.entries.remove(&(epoch, number))),
                 Write::Cursor(epoch, entity_type, cursor) => drop(self.cursors.insert((epoch, entity_type), cursor)),
                 Write::Change(epoch, change) => drop(self.changes.insert((epoch, change.seq()), change)),

@@ -1,6 +1,7 @@
 //! Pulls and full listings: from their beginning to what those who waited for them are told.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aesync_protocol::event::{Event, Progress};
@@ -65,6 +66,7 @@ impl Engine {
                 run.told_at = Some(now.mono);
                 out.push(progress(&run, &entity_type, false));
             }
+            let rows = rows.into_iter().map(Arc::new).collect();
             self.transact(now, Step::Rows { entity_type, rows }, out);
         } else {
             out.push(Effect::NextPage(run.request));

@@ -88,8 +88,8 @@ impl Engine {
         let mut changes: Vec<(String, Vec<Record>)> = Vec::new();
         for entry in &batch {
             match changes.last_mut() {
-                Some((entity_type, rows)) if *entity_type == entry.entity_type => rows.push(entry.fields.clone()),
-                _ => changes.push((entry.entity_type.clone(), vec![entry.fields.clone()])),
+                Some((entity_type, rows)) if *entity_type == entry.entity_type => rows.push(Record::clone(&entry.fields)),
+                _ => changes.push((entry.entity_type.clone(), vec![Record::clone(&entry.fields)])),
             }
         }
         let request = self.next_request();

@@ -1,5 +1,7 @@
 //! What applications read, answered from the durable state as it is at that moment.
 
+use std::sync::Arc;
+
 use aesync_protocol::request::OutboxList;
 use aesync_protocol::response::{
     ChangePage, Conflict, Conflicts, EntryPage, EntryState, ListedRecord, RecordFound, RecordPage, Verdict,
@@ -48,9 +50,13 @@ impl Query<'_> {
         match self.view.overlay(epoch, entity_type, &id).map_err(failed)? {
             Some(overlay) => {
                 let record = overlay.visible.ok_or_else(missing)?;
-                Ok(RecordFound { record, pending: true, base: row.map(|row| row.record), seq })
+                let base = row.map(|row| Arc::unwrap_or_clone(row.record));
+                Ok(RecordFound { record: Arc::unwrap_or_clone(record), pending: true, base, seq })
             }
-            None => Ok(RecordFound { record: row.ok_or_else(missing)?.record, pending: false, base: None, seq }),
+            None => {
+                let record = Arc::unwrap_or_clone(row.ok_or_else(missing)?.record);
+                Ok(RecordFound { record, pending: false, base: None, seq })
+            }
         }
     }
 
@@ -242,7 +248,7 @@ fn merged(view: &dyn View, epoch: EpochId, entity_type: &str, after: &str) -> Re
     // A page may be followed by more: nothing beyond its last id is known yet.
     let bound = [rows.last().map(|(id, _)| id), overlays.last().map(|(id, _)| id)].into_iter().flatten().min().cloned();
     let within = |id: &String| bound.as_ref().is_none_or(|bound| id <= bound);
-    let mut listed: std::collections::BTreeMap<String, Option<Record>> = std::collections::BTreeMap::new();
+    let mut listed: std::collections::BTreeMap<String, Option<Arc<Record>>> = std::collections::BTreeMap::new();
     let mut pending = std::collections::BTreeSet::new();
     for (id, row) in rows.into_iter().filter(|(id, _)| within(id)) {
         listed.insert(id, row.is_live().then_some(row.record));
@@ -253,7 +259,7 @@ fn merged(view: &dyn View, epoch: EpochId, entity_type: &str, after: &str) -> Re
     }
     let visible = listed.into_iter().filter_map(|(id, record)| {
         let pending = pending.contains(&id);
-        Some((id, ListedRecord { record: record?, pending }))
+        Some((id, ListedRecord { record: Arc::unwrap_or_clone(record?), pending }))
     });
     Ok((visible.collect(), bound))
 }
@@ -310,7 +316,7 @@ mod tests {
             Write::Ledger(EPOCH, Ledger { log: "log".to_owned(), first_seq: 1, last_seq: LARGE, ..Ledger::default() }),
         ];
         for number in 1..=LARGE {
-            let row = Row { record: record(number), hash: 0, updated_at: None, deleted_at: None, missing_since: None };
+            let row = Row { record: record(number).into(), hash: 0, updated_at: None, deleted_at: None, missing_since: None };
             writes.push(Write::Row { epoch: EPOCH, entity_type: entity_type.clone(), id: id(number), row: Some(row) });
             let change = Change {
                 seq: number,
@@ -332,26 +338,10 @@ mod tests {
 
     fn entry(number: u64) -> Entry {
         let fields = record(number);
-        Entry {
-            number,
-            epoch: EPOCH,
-            entity_type: "end_user".to_owned(),
-            id: id(number),
-            op: EntryOp::Create,
-            state: EntryState::Conflict,
-            bytes: size(&fields),
-            fields: fields.clone(),
-            enqueued_at: Timestamp::EPOCH,
-            attempts: 0,
-            sent_at: None,
-            misses: 0,
-            strikes: 0,
-            verdict: Some(Verdict::Overwritten { server: fields }),
-            last_error: None,
-            blocked_by: None,
-            base_stamp: None,
-            requests: Vec::new(),
-        }
+        let verdict = Some(Verdict::Overwritten { server: fields.clone() });
+        let bytes = size(&fields);
+        let entry = Entry::new(EPOCH, number, ("end_user", &id(number)), EntryOp::Create, fields, Timestamp::EPOCH);
+        Entry { state: EntryState::Conflict, bytes, verdict, ..entry }
     }
 
     #[test]

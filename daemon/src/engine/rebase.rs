@@ -1,5 +1,7 @@
 //! What applications see: the base with the local changes on top (rule R26).
 
+use std::sync::Arc;
+
 use aesync_protocol::Record;
 use aesync_protocol::response::EntryOp;
 use serde_json::Value;
@@ -8,12 +10,15 @@ use super::durable::{Entry, Row};
 
 /// The visible record: the base, if it is live, with each entry's fields over it, in order; `None` when the last word is a deletion.
 #[must_use]
-pub fn rebase<'a>(base: Option<&Row>, entries: impl IntoIterator<Item = &'a Entry>) -> Option<Record> {
-    let mut visible = base.filter(|row| row.is_live()).map(|row| row.record.clone());
+pub fn rebase<'a>(base: Option<&Row>, entries: impl IntoIterator<Item = &'a Entry>) -> Option<Arc<Record>> {
+    let mut visible = base.filter(|row| row.is_live()).map(|row| Arc::clone(&row.record));
     for entry in entries {
         visible = match entry.op {
             EntryOp::Delete => None,
-            EntryOp::Create | EntryOp::Update => Some(overlay(visible.unwrap_or_default(), &entry.fields)),
+            EntryOp::Create | EntryOp::Update => Some(match visible {
+                Some(below) => overlay(below, &entry.fields),
+                None => Arc::clone(&entry.fields),
+            }),
         };
     }
     visible
@@ -21,9 +26,10 @@ pub fn rebase<'a>(base: Option<&Row>, entries: impl IntoIterator<Item = &'a Entr
 
 /// The record with these fields over it.
 #[must_use]
-pub fn overlay(mut record: Record, fields: &Record) -> Record {
+pub fn overlay(mut record: Arc<Record>, fields: &Record) -> Arc<Record> {
+    let content = Arc::make_mut(&mut record);
     for (field, value) in fields {
-        record.insert(field.clone(), value.clone());
+        content.insert(field.clone(), value.clone());
     }
     record
 }
@@ -44,7 +50,6 @@ mod tests {
     use super::*;
     use crate::engine::durable::EpochId;
     use aesync_protocol::Timestamp;
-    use aesync_protocol::response::EntryState;
     use serde_json::json;
 
     fn record(value: &Value) -> Record {
@@ -53,7 +58,7 @@ mod tests {
 
     fn row(value: Value, deleted: bool) -> Row {
         Row {
-            record: record(&value),
+            record: record(&value).into(),
             hash: 0,
             updated_at: None,
             deleted_at: deleted.then_some(Timestamp::EPOCH),
@@ -62,26 +67,7 @@ mod tests {
     }
 
     fn entry(op: EntryOp, value: Value) -> Entry {
-        Entry {
-            number: 1,
-            epoch: EpochId(1),
-            entity_type: "t".to_owned(),
-            id: "a".to_owned(),
-            op,
-            state: EntryState::Pending,
-            fields: record(&value),
-            bytes: 0,
-            enqueued_at: Timestamp::EPOCH,
-            attempts: 0,
-            sent_at: None,
-            misses: 0,
-            strikes: 0,
-            verdict: None,
-            last_error: None,
-            blocked_by: None,
-            base_stamp: None,
-            requests: Vec::new(),
-        }
+        Entry::new(EpochId(1), 1, ("t", "a"), op, record(&value), Timestamp::EPOCH)
     }
 
     #[test]
@@ -100,7 +86,7 @@ mod tests {
             (Some(&gone), vec![&create], Some(json!({"z": 1}))),
             (Some(&live), vec![&delete, &create], Some(json!({"z": 1}))),
         ] {
-            assert_eq!(rebase(base, entries.iter().copied()), expected.as_ref().map(record), "{entries:?}");
+            assert_eq!(rebase(base, entries.iter().copied()), expected.as_ref().map(|value| record(value).into()), "{entries:?}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a person decides about entries: try again, give up, change, or settle a conflict (rules R12, R13, R17).
 
+use std::sync::Arc;
+
 use aesync_protocol::event::Origin;
 use aesync_protocol::response::{Count, Empty, EntryOp, EntryState};
 use aesync_protocol::{Error, ErrorCode, Record};
@@ -102,7 +104,7 @@ pub fn edit(draft: &mut Draft<'_>, number: u64, fields: &Record) -> Answer {
     };
     let key = key_of(&entry);
     let before = draft.seen(&key)?;
-    let edited = Entry { state: EntryState::Pending, strikes: 0, fields, bytes, last_error: None, ..entry };
+    let edited = Entry { state: EntryState::Pending, strikes: 0, fields: Arc::new(fields), bytes, last_error: None, ..entry };
     draft.put_entry(edited.clone())?;
     let live = draft.live_entries(&key)?;
     draft.settle(&key, before, &live, Origin::Local)?;

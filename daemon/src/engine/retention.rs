@@ -129,6 +129,8 @@ fn forget_tombstones(draft: &mut Draft<'_>, entity_type: &str, after: &str) -> R
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use aesync_protocol::Record;
     use serde_json::json;
 
@@ -161,7 +163,7 @@ mod tests {
 
     fn pull(memory: &mut Memory, settings: &Settings, days: i64, ids: std::ops::Range<u64>) {
         let row = |n: u64| json!({"id": format!("{n:05}"), "name": "x".repeat(500), "updatedAt": day(days).to_string()});
-        let rows: Vec<Record> = ids.map(|n| row(n).as_object().cloned().expect("an object")).collect();
+        let rows: Vec<Arc<Record>> = ids.map(|n| row(n).as_object().cloned().expect("an object").into()).collect();
         on(memory, settings, days, |draft| drop(apply::rows(draft, "end_user", &rows).expect("readable")));
     }
 
@@ -254,7 +256,7 @@ mod tests {
         let (mut memory, settings) = (Memory::default(), settings());
         for (entity_type, gone) in [("a", 0..400), ("b", 0..1), ("c", 300..700)] {
             let row = |n: u64| json!({"id": format!("{n:05}"), "updatedAt": day(0).to_string(), "is_deleted": u8::from(gone.contains(&n))});
-            let rows = |deleted: bool| -> Vec<Record> {
+            let rows = |deleted: bool| -> Vec<Arc<Record>> {
                 let undeleted = |mut row: serde_json::Value| {
                     row["is_deleted"] = json!(0);
                     row
@@ -262,7 +264,7 @@ mod tests {
                 (0..700)
                     .map(row)
                     .map(|row| if deleted { row } else { undeleted(row) })
-                    .map(|row| row.as_object().cloned().expect("an object"))
+                    .map(|row| row.as_object().cloned().expect("an object").into())
                     .collect()
             };
             for rows in [rows(false), rows(true)] {

@@ -112,7 +112,7 @@ pub enum Step {
         /// The rows' type.
         entity_type: String,
         /// The rows.
-        rows: Vec<Record>,
+        rows: Vec<Arc<Record>>,
     },
     /// Ends a pull: cursors, confirmations, and what was not seen (rules R16, R20, R21).
     Finish {

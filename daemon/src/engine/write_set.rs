@@ -45,6 +45,8 @@ pub enum Write {
     },
     /// An outbox entry. The store also keeps the index by state that [`View::entries_in`](super::view::View::entries_in) reads.
     Entry(Entry),
+    /// The same, of a number that no entry ever had, so that there is none to look for.
+    NewEntry(Entry),
     /// Removes an outbox entry, and its place in the index.
     RemoveEntry(EpochId, u64),
     /// A cursor.

@@ -99,7 +99,7 @@ pub(super) fn owe_listings(
 fn check_feed(database: &Database, epoch: EpochId, writes: &mut Writes, findings: &mut Vec<Finding>) -> Result<(), Fault> {
     let key = keys::ledger(epoch);
     let Some(mut ledger) = read::<Ledger>(database, &key, "a ledger")? else { return Ok(()) };
-    let tail = database.last_number(Tree::Feed, &keys::changes(epoch))?;
+    let tail = database.last_change(&keys::changes(epoch))?;
     let kept = ledger.first_seq <= ledger.last_seq && ledger.last_seq > 0;
     // Changes below the first one are what a trim that was cut short left over.
     let agrees = match tail {
@@ -129,7 +129,7 @@ pub(super) fn start_feed_anew(
     ledger: &mut Ledger,
     writes: &mut Writes,
 ) -> Result<(), Fault> {
-    let tail = database.last_number(Tree::Feed, &keys::changes(epoch))?;
+    let tail = database.last_change(&keys::changes(epoch))?;
     remove_changes(database, epoch, u64::MAX)?;
     if let Some(last) = tail.filter(|last| *last == u64::MAX) {
         writes.insert((Tree::Feed, keys::change(epoch, last)), None);

@@ -11,10 +11,13 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::apart::{Apart, Mark};
+use super::batch::{self, Batch, Footprint};
 use super::disk::{database_synced, open_to_sync, sync_dir};
 use super::keys;
+use super::legacy::Legacy;
+use super::packed::{self, Slots};
 use super::patience::patient;
+use super::values::{self, Mark, Values};
 
 /// The trees. Their numbers are on disk: only append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,8 +59,6 @@ const LEAST_CACHE: u64 = 256 * 1024;
 /// How long sled's files may stay locked: whoever opens them holds the state directory, so only what is about to let go of
 /// them does, such as a read that is under way in a database that failed.
 const RELEASE_DEADLINE: Duration = Duration::from_secs(10);
-/// How often a value that stands apart is looked up while the writer replaces it.
-const LOOKS: usize = 100;
 /// How often that is looked at.
 const RELEASE_POLL: Duration = Duration::from_millis(10);
 
@@ -75,11 +76,12 @@ pub(super) enum Fault {
     Damaged(String),
 }
 
-/// An open sled database.
+/// An open sled database, with what stands apart from it.
 pub(super) struct Database {
     db: sled::Db,
     trees: [sled::Tree; 4],
-    apart: Apart,
+    values: Values,
+    legacy: Legacy,
     dir: PathBuf,
     /// sled's log, for an fdatasync of our own.
     log: File,
@@ -91,56 +93,69 @@ impl Database {
     /// Opens the database in `dir`, or creates one there. sled gets an eighth of `cache_bytes`.
     pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, Fault> {
         let deadline = Instant::now() + RELEASE_DEADLINE;
-        let (db, trees, apart) = loop {
+        let (db, trees, legacy) = loop {
             match Self::open_trees(dir, cache_bytes) {
                 Err(Fault::Busy) if Instant::now() < deadline => thread::sleep(RELEASE_POLL),
                 opened => break opened?,
             }
         };
         let log = open_to_sync(&dir.join("db"))?;
-        let database = Self { db, trees, apart, dir: dir.to_path_buf(), log, synced_blobs: Mutex::default() };
+        let values = Values::open(dir)?;
+        let database = Self { db, trees, values, legacy, dir: dir.to_path_buf(), log, synced_blobs: Mutex::default() };
         database.sync()?;
         sync_dir(dir)?;
+        database.legacy.pack(&database)?;
         Ok(database)
     }
 
-    fn open_trees(dir: &Path, cache_bytes: u64) -> Result<(sled::Db, [sled::Tree; 4], Apart), Fault> {
+    fn open_trees(dir: &Path, cache_bytes: u64) -> Result<(sled::Db, [sled::Tree; 4], Legacy), Fault> {
         let open = || {
             // No timer: whoever is promised durability calls `sync`.
             let cache = (cache_bytes / SHARE).max(LEAST_CACHE);
             let db = sled::Config::new().path(dir).cache_capacity(cache).flush_every_ms(None).open()?;
-            let trees = [db.open_tree("replica")?, db.open_tree("outbox")?, db.open_tree("feed")?, db.open_tree("meta")?];
-            let apart = Apart::open(&db)?;
-            Ok((db, trees, apart))
+            let trees = [db.open_tree("replica")?, db.open_tree("outbox-4")?, db.open_tree("feed-4")?, db.open_tree("meta")?];
+            let legacy = Legacy::of(&db)?;
+            Ok((db, trees, legacy))
         };
         patient(|| fenced(open))
     }
 
     /// The value at a place.
-    pub(super) fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<sled::IVec>, Fault> {
-        fenced(|| match self.tree(tree).get(key)? {
-            Some(stored) => self.whole(tree, key, stored),
-            None => Ok(None),
+    pub(super) fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        fenced(|| {
+            let Some((block, slot)) = packed::place(tree, key) else {
+                return self.tree(tree).get(key)?.map(|stored| self.whole(&stored)).transpose();
+            };
+            let Some(stored) = self.tree(tree).get(block)? else { return Ok(None) };
+            let found = packed::find(&self.whole(&stored)?, slot).unwrap_or_else(|| Some(packed::LOST.to_vec()));
+            found.map(|stored| self.whole(&stored)).transpose()
         })
     }
 
-    /// The value for which `stored` stands in the tree.
-    fn whole(&self, tree: Tree, key: &[u8], stored: sled::IVec) -> sled::Result<Option<sled::IVec>> {
-        let mut stored = stored;
-        for _ in 0..LOOKS {
-            let Some(mark) = Mark::parse(&stored) else { return Ok(Some(stored)) };
-            if let Some(value) = self.apart.get(mark)? {
-                return Ok(Some(value));
-            }
-            // The writer removes the pieces of what it has replaced.
-            match self.tree(tree).get(key)? {
-                Some(again) if again == stored => break,
-                Some(again) => stored = again,
-                None => return Ok(None),
-            }
-        }
-        // A mark is no value, so whoever decodes it finds it damaged.
-        Ok(Some(stored))
+    /// The values of a block, those that are large as their marks; of one that does not read, all damaged.
+    pub(super) fn block(&self, tree: Tree, block: &[u8]) -> sled::Result<Option<Slots>> {
+        self.tree(tree).get(block)?.map(|stored| self.slots(&stored)).transpose()
+    }
+
+    /// The keys of the values that are in one block with the one at `key`, which is among them if it is in one.
+    pub(super) fn beside(&self, tree: Tree, key: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
+        let Some((block, _)) = packed::place(tree, key) else { return Ok(Vec::new()) };
+        let slots = fenced(|| self.block(tree, &block))?.unwrap_or_default();
+        Ok(slots.into_keys().filter_map(|slot| packed::key(&block, slot)).collect())
+    }
+
+    /// The value for which `stored` stands in a tree. A mark without its value is no value, so whoever decodes it finds it damaged.
+    fn whole(&self, stored: &[u8]) -> sled::Result<Vec<u8>> {
+        let value = match Mark::parse(stored) {
+            Some(mark) => self.values.get(mark)?,
+            None => self.legacy.value(stored)?.flatten(),
+        };
+        Ok(value.unwrap_or_else(|| stored.to_vec()))
+    }
+
+    /// The values of the block for which `stored` stands, those that are large as their marks.
+    fn slots(&self, stored: &[u8]) -> sled::Result<Slots> {
+        Ok(packed::unpack(&self.whole(stored)?).unwrap_or_else(packed::lost))
     }
 
     /// The keys and values that begin with `prefix`, in order, as long as `each` wants more.
@@ -162,90 +177,115 @@ impl Database {
         from: Bound<&[u8]>,
         each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), Fault> {
+        let is_before = |key: &[u8]| match from {
+            Bound::Included(from) => key < from,
+            Bound::Excluded(from) => key <= from,
+            Bound::Unbounded => false,
+        };
+        let start = match from {
+            Bound::Included(from) | Bound::Excluded(from) => packed::floor(tree, from),
+            Bound::Unbounded => Vec::new(),
+        };
         fenced(|| {
-            for pair in self.tree(tree).range::<&[u8], _>((from, Bound::Unbounded)) {
-                let (key, value) = pair?;
-                if !key.starts_with(prefix) {
-                    break;
+            for pair in self.tree(tree).range(start..) {
+                let (key, stored) = pair?;
+                if !packed::is_packed(tree, &key) {
+                    if !is_before(&key) && !(key.starts_with(prefix) && each(&key, &self.whole(&stored)?)) {
+                        return Ok(());
+                    }
+                    continue;
                 }
-                let Some(value) = self.whole(tree, &key, value)? else { continue };
-                if !each(&key, &value) {
-                    break;
+                for (slot, stored) in self.slots(&stored)? {
+                    let Some(key) = packed::key(&key, slot).filter(|key| !is_before(key)) else { continue };
+                    if !(key.starts_with(prefix) && each(&key, &self.whole(&stored)?)) {
+                        return Ok(());
+                    }
                 }
             }
             Ok(())
         })
     }
 
-    /// The pieces of values that stand apart, in order, as long as `each` wants more.
-    pub(super) fn scan_pieces(&self, from: Bound<&[u8]>, each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), Fault> {
-        fenced(|| self.apart.scan(from, each))
-    }
-
-    /// The greatest number that follows `prefix` in a key that consists of both.
-    ///
-    /// Found by halves, looking forward: what goes backwards through a tree brings a constant of a megabyte into the program.
-    pub(super) fn last_number(&self, tree: Tree, prefix: &[u8]) -> Result<Option<u64>, Fault> {
-        let first_from = |number: u64| {
-            let from = [prefix, &number.to_be_bytes()].concat();
-            let first = self.tree(tree).range(from..).keys().next().transpose()?;
-            Ok::<_, sled::Error>(first.filter(|key| key.starts_with(prefix)).map(|key| keys::last_number(&key).unwrap_or(number)))
-        };
+    /// Bytes of keys and values, as they are stored; counts as long as `goes_on`.
+    pub(super) fn live(&self, goes_on: impl Fn() -> bool) -> Result<u64, Fault> {
         fenced(|| {
-            let Some(mut last) = first_from(0)? else { return Ok(None) };
-            let mut most = u64::MAX;
-            while last < most {
-                let middle = last.saturating_add(most.saturating_sub(last).div_ceil(2));
-                match first_from(middle)? {
-                    Some(found) => last = found.max(middle),
-                    None => most = middle.saturating_sub(1),
+            let mut live = 0_u64;
+            for tree in [Tree::Replica, Tree::Outbox, Tree::Feed, Tree::Meta] {
+                for pair in self.tree(tree).iter().take_while(|_| goes_on()) {
+                    let (key, stored) = pair?;
+                    let bytes = key.len().saturating_add(values::length(&stored));
+                    let apart = if packed::is_packed(tree, &key) { batch::apart(&self.slots(&stored)?) } else { 0 };
+                    live = live.saturating_add(bytes as u64).saturating_add(apart as u64);
                 }
             }
-            Ok(Some(last))
+            Ok(live)
         })
+    }
+
+    /// The first values of a tree of an older format, at most so many.
+    pub(super) fn first_of(&self, tree: &sled::Tree, most: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault> {
+        fenced(|| {
+            tree.iter().take(most).map(|pair| pair.and_then(|(key, stored)| Ok((key.to_vec(), self.whole(&stored)?)))).collect()
+        })
+    }
+
+    /// The seq of the last change of those whose keys begin with `prefix`.
+    pub(super) fn last_change(&self, prefix: &[u8]) -> Result<Option<u64>, Fault> {
+        fenced(|| {
+            let Some(number) = self.last_block(prefix)? else { return Ok(None) };
+            let block = [prefix, &number.to_be_bytes()].concat();
+            let last = self.block(Tree::Feed, &block)?.and_then(|slots| slots.into_keys().next_back());
+            Ok(last.and_then(|slot| keys::last_number(&packed::key(&block, slot)?)))
+        })
+    }
+
+    /// Found by halves, looking forward: what goes backwards through a tree brings a constant of a megabyte into the program.
+    fn last_block(&self, prefix: &[u8]) -> sled::Result<Option<u64>> {
+        let first_from = |number: u64| {
+            let from = [prefix, &number.to_be_bytes()].concat();
+            let first = self.tree(Tree::Feed).range(from..).keys().next().transpose()?;
+            Ok::<_, sled::Error>(first.filter(|key| key.starts_with(prefix)).map(|key| keys::last_number(&key).unwrap_or(number)))
+        };
+        let Some(mut last) = first_from(0)? else { return Ok(None) };
+        let mut most = u64::MAX;
+        while last < most {
+            let middle = last.saturating_add(most.saturating_sub(last).div_ceil(2));
+            match first_from(middle)? {
+                Some(found) => last = found.max(middle),
+                None => most = middle.saturating_sub(1),
+            }
+        }
+        Ok(Some(last))
     }
 
     /// Writes all of it, one after the other: readers and a crash may find a part. Whoever needs it whole has it in the journal, and
     /// shows it to readers as a layer. sled's own transactions would be whole, but every reader would wait for them.
     pub(super) fn write(&self, writes: &Writes) -> Result<(), Fault> {
-        self.exchange(writes.iter().map(|(place, value)| (place, value.as_deref())), |_, _, _| {})
+        self.exchange(writes.iter().map(|(place, value)| (place, value.as_deref())), |_, _, _| {}).map(drop)
     }
 
-    /// Like [`write`](Self::write), and gives `each` what was written and the length of what stood there.
+    /// Like [`write`](Self::write), and gives `each` what was written: where, the length of its value, and that of what stood there. Places
+    /// come in their order, as they stand in [`Writes`].
     pub(super) fn exchange<'w>(
         &self,
         writes: impl IntoIterator<Item = (&'w Place, Option<&'w [u8]>)>,
-        mut each: impl FnMut(&Place, Option<&[u8]>, Option<usize>),
-    ) -> Result<(), Fault> {
+        mut each: impl FnMut(&Place, Option<usize>, Option<usize>),
+    ) -> Result<Footprint, Fault> {
         #[cfg(test)]
         super::disk::gate::ask(&self.dir, super::disk::gate::Call::Exchange)?;
         fenced(|| {
+            let mut batch = Batch::new(self, self.values.end(), &mut each);
             for (place, value) in writes {
-                let (tree, key) = place;
-                let previous = match value {
-                    Some(value) if Apart::takes(*tree, value) => {
-                        let mark = self.apart.put(value)?;
-                        self.tree(*tree).insert(key, &mark.bytes())?
-                    }
-                    Some(value) => self.tree(*tree).insert(key, value)?,
-                    None => self.tree(*tree).remove(key)?,
-                };
-                let length = match previous.as_deref().map(|previous| (Mark::parse(previous), previous.len())) {
-                    Some((Some(mark), _)) => {
-                        self.apart.remove(mark)?;
-                        usize::try_from(mark.length).ok()
-                    }
-                    Some((None, length)) => Some(length),
-                    None => None,
-                };
-                each(place, value, length);
+                batch.put(place, value)?;
             }
-            Ok(())
+            batch.finish()
         })
     }
 
     /// Makes everything that was written durable.
     pub(super) fn sync(&self) -> Result<(), Fault> {
+        // First, so that no mark is durable before its value.
+        self.values.sync()?;
         patient(|| fenced(|| self.db.flush()))?;
         // sled uses sync_file_range, which leaves out the metadata without which a file that grew is cut off by a power cut.
         self.log.sync_data()?;
@@ -280,7 +320,12 @@ impl Database {
         Ok(())
     }
 
-    fn tree(&self, tree: Tree) -> &sled::Tree {
+    /// The directory of its files.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn tree(&self, tree: Tree) -> &sled::Tree {
         let [replica, outbox, feed, meta] = &self.trees;
         match tree {
             Tree::Replica => replica,
@@ -292,7 +337,7 @@ impl Database {
 }
 
 /// Runs a call into sled, which panics on many kinds of damage.
-fn fenced<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
+pub(super) fn fenced<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
     catch_panic(call)?.map_err(fault)
 }
 
@@ -343,11 +388,11 @@ mod tests {
     }
 
     #[test]
-    fn the_last_number_is_found_wherever_it_stands() {
+    fn the_last_change_is_found_wherever_it_stands() {
         let dir = tempfile::tempdir().expect("a directory");
         let database = Database::open(dir.path(), 1 << 20).expect("it opens");
         let epoch = crate::engine::durable::EpochId;
-        let last = || database.last_number(Tree::Feed, &keys::changes(epoch(2))).expect("readable");
+        let last = || database.last_change(&keys::changes(epoch(2))).expect("readable");
         let write = |epoch, number| {
             let writes = Writes::from([((Tree::Feed, keys::change(epoch, number)), Some(vec![1]))]);
             database.write(&writes).expect("written");

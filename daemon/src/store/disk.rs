@@ -84,6 +84,52 @@ impl Output {
     }
 }
 
+/// A file that is read at any place, by any thread.
+#[derive(Debug)]
+pub(super) struct Input(File);
+
+impl Input {
+    /// A file that is there.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        File::open(path).map(Self)
+    }
+
+    /// So many bytes from a place on; none when the file ends before.
+    pub(super) fn read(&self, at: u64, length: u32) -> io::Result<Option<Vec<u8>>> {
+        /// Of more is first looked whether they are there: a damaged length must not reserve memory.
+        const SURE: usize = 64 * 1024;
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if length > SURE && at.checked_add(length as u64).is_none_or(|end| self.0.metadata().is_ok_and(|file| file.len() < end)) {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; length];
+        match self.fill(at, &mut bytes) {
+            Ok(()) => Ok(Some(bytes)),
+            // A place that no file can have is refused.
+            Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    #[cfg(unix)]
+    fn fill(&self, at: u64, bytes: &mut [u8]) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(&self.0, bytes, at)
+    }
+
+    #[cfg(windows)]
+    fn fill(&self, mut at: u64, mut bytes: &mut [u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let read = std::os::windows::fs::FileExt::seek_read(&self.0, bytes, at)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            at = at.saturating_add(read as u64);
+            bytes = bytes.get_mut(read..).unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
 /// Removes a file. Durable with [`sync_dir`].
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
@@ -128,6 +174,11 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
 /// Notes that sled's files in `dir` are durable as they are.
 pub(super) fn database_synced(_dir: &Path) {
     record!(recorder::Op::Database(recorder::Image::of(_dir)));
+}
+
+/// Notes what sled's files in `dir` are like before they change.
+pub(super) fn database_changes(_dir: &Path) {
+    record!(recorder::Op::Seen(recorder::Image::of(_dir)));
 }
 
 #[cfg(test)]

@@ -222,11 +222,11 @@ impl Journal {
         self.file.sync()
     }
 
-    /// Keeps count of what is still true, once a write is in the database: `previous` is the length of what stood there.
-    pub(super) fn account(&mut self, place: &Place, value: Option<&[u8]>, previous: Option<usize>) {
+    /// Keeps count of what is still true, once a value of this length is in the database, where one of the length `previous` had been.
+    pub(super) fn account(&mut self, place: &Place, value: Option<usize>, previous: Option<usize>) {
         if keys::is_journaled(place) {
             let len = |value: Option<usize>| value.map_or(0, |length| frame_len(&place.1, length));
-            self.live = self.live.saturating_add(len(value.map(<[u8]>::len))).saturating_sub(len(previous));
+            self.live = self.live.saturating_add(len(value)).saturating_sub(len(previous));
         }
     }
 

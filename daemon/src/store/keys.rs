@@ -14,6 +14,8 @@
 //! | meta | `l` epoch | ledger |
 //! | meta | `n` | the number of the last write set |
 //! | meta | `r` | registry |
+//!
+//! What ends with a number is stored in [blocks](super::packed), but for what is in `meta`.
 
 use aesync_protocol::response::EntryState;
 
@@ -124,6 +126,11 @@ pub(super) fn cursors(epoch: EpochId) -> Vec<u8> {
 /// A cursor.
 pub(super) fn cursor(epoch: EpochId, entity_type: &str) -> Vec<u8> {
     extend(cursors(epoch), entity_type.as_bytes())
+}
+
+/// Whether a key of the outbox ends with an entry's number: it is that of an entry, or of its place in the index.
+pub(super) fn is_numbered(key: &[u8]) -> bool {
+    matches!((key.get(4), key.len()), (Some(b'e'), 13) | (Some(b's'), 14))
 }
 
 /// The number that ends a key of an entry, a place or a change.

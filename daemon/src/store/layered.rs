@@ -26,14 +26,14 @@ impl<'a> Layered<'a> {
     }
 
     /// The value at a place.
-    pub(super) fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<sled::IVec>, Fault> {
+    pub(super) fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         let over = Some(self.over).filter(|over| over.may_hold(tree, key));
         let staged = self.staged.filter(|staged| !staged.is_empty());
         if over.is_some() || staged.is_some() {
             let place = (tree, key.to_vec());
             let mut layers = staged.into_iter().chain(over.into_iter().flat_map(Over::newest_first));
             if let Some(written) = layers.find_map(|layer| layer.get(&place)) {
-                return Ok(written.as_deref().map(sled::IVec::from));
+                return Ok(written.clone());
             }
         }
         self.database.get(tree, key)

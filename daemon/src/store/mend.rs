@@ -96,7 +96,7 @@ pub(super) fn mend(places: BTreeSet<Place>, database: &Database, journal: &Path,
             continue;
         }
         match tree {
-            Tree::Outbox => drop(from_journal.insert(place)),
+            Tree::Outbox => from_journal.extend(damaged_beside(database, place)?),
             Tree::Feed => mend.cut_feed(place, &mut ledgers)?,
             Tree::Replica => mend.take_out(place, value::says_live(&bytes), &mut ledgers)?,
             // Of the bookkeeping nothing can be taken out alone: the next start repairs it.
@@ -104,6 +104,8 @@ pub(super) fn mend(places: BTreeSet<Place>, database: &Database, journal: &Path,
         }
     }
     if !from_journal.is_empty() {
+        // What the journal does not have is not true.
+        mend.writes.extend(from_journal.iter().cloned().map(|place| (place, None)));
         journal::replay(journal, committed, 0, |place, value| {
             if from_journal.contains(&place) {
                 mend.writes.insert(place, value.map(<[u8]>::to_vec));
@@ -145,7 +147,10 @@ impl Mend {
         if seq >= first {
             let (last, bytes) = last_damaged(ledgers.database, epoch, seq)?;
             let ledger = ledgers.of(epoch)?;
-            ledger.first_seq = last.saturating_add(1);
+            // A block that does not read looks full of changes, which the newest one need not be.
+            let surplus = ledger.last_seq.saturating_add(1)..=last;
+            self.writes.extend(surplus.map(|seq| ((Tree::Feed, keys::change(epoch, seq)), None)));
+            ledger.first_seq = last.min(ledger.last_seq).saturating_add(1);
             ledger.feed_bytes = bytes;
             self.trims.push(Trim { epoch, from: first, to: ledger.first_seq });
             self.mended.feeds.insert(epoch);
@@ -153,6 +158,19 @@ impl Mend {
         self.writes.insert(place, None);
         Ok(())
     }
+}
+
+/// What is damaged of the values that are in one block with a damaged one.
+fn damaged_beside(database: &Database, place: Place) -> Result<Vec<Place>, Fault> {
+    let mut damaged = Vec::new();
+    let beside = database.beside(place.0, &place.1)?;
+    for key in beside {
+        if database.get(place.0, &key)?.is_some_and(|bytes| value::whole(&key, &bytes).is_err()) {
+            damaged.push((place.0, key));
+        }
+    }
+    damaged.push(place);
+    Ok(damaged)
 }
 
 /// The last damaged change from `seq` on, which is one, and the bytes of the changes behind it.

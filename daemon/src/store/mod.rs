@@ -8,7 +8,7 @@
 //! DIR/format           the version of the layout, refused when it is newer than this build (rule R46)
 //! DIR/filling          there while an import is under way; what has it is a part, and is not opened
 //! DIR/clean            there exactly while the last stop was a clean one
-//! DIR/sled/, sled-<n>/ the trees: replica, outbox, feed, meta
+//! DIR/sled/, sled-<n>/ the trees: replica, outbox, feed, meta; and `values`, where all but the smallest values stand
 //! DIR/current          which of them, after a rewrite; the others go, or are moved aside where there is doubt
 //! DIR/journal          what was written last, the outbox once more, and the witness against sled
 //! DIR/damaged-<time>/  what was moved aside, for people to look at
@@ -16,7 +16,7 @@
 //!
 //! There is one [`Store`], which writes, and any number of [`Reader`]s. All calls block on the disk.
 
-mod apart;
+mod batch;
 mod check;
 mod choose;
 mod compare;
@@ -32,10 +32,12 @@ mod home;
 mod journal;
 mod keys;
 mod layered;
+mod legacy;
 mod lock;
 mod mend;
 mod open;
 mod over;
+mod packed;
 mod patience;
 mod reader;
 mod restore;
@@ -45,6 +47,7 @@ mod sizes;
 mod stage;
 mod traces;
 mod value;
+mod values;
 mod verify;
 mod writer;
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
+use super::batch::Footprint;
 use super::database::{Database, Fault, Place, Tree, Writes, catch_panic};
 use super::disk;
 use super::home;
@@ -100,9 +101,9 @@ impl Rewriter {
         self.under_way.is_some()
     }
 
-    /// Keeps count of what the database holds: the lengths of a value that was written and of the one that stood there.
-    pub(super) fn account(&mut self, place: &Place, value: Option<usize>, previous: Option<usize>) {
-        self.due.account(place.1.len(), value, previous);
+    /// Keeps count of what the database holds.
+    pub(super) const fn account(&mut self, Footprint { came, went }: Footprint) {
+        self.due.account(came, went);
     }
 
     /// Whether a copy is made and waits to be brought up to date.

@@ -16,8 +16,7 @@ const SLICE: Duration = Duration::from_millis(50);
 /// A slice ends when it found so many damaged values.
 const DAMAGED: usize = 100;
 /// The parts, in the order in which they are checked.
-const PARTS: [StorePart; 6] =
-    [StorePart::Replica, StorePart::Outbox, StorePart::Feed, StorePart::Meta, StorePart::Pieces, StorePart::Journal];
+const PARTS: [StorePart; 5] = [StorePart::Replica, StorePart::Outbox, StorePart::Feed, StorePart::Meta, StorePart::Journal];
 
 /// Where a slice begins. On the wire it is a part, a colon, and a key in hexadecimal; for the journal, the file's number and an offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +66,10 @@ impl Position {
 pub(super) fn check(slot: &Slot, database: &Database, journal: &Path, position: Position) -> Result<CheckedSlice, Fault> {
     let end = Instant::now() + SLICE;
     match position {
-        Position::Behind(part, after) => check_part(slot, database, part, after, end),
+        Position::Behind(part, after) => match tree_of(part) {
+            Some(tree) => check_part(slot, database, (part, tree), after, end),
+            None => check_journal(slot, journal, (0, 0), end),
+        },
         Position::Journal { file, at } => check_journal(slot, journal, (file, at), end),
     }
 }
@@ -75,7 +77,7 @@ pub(super) fn check(slot: &Slot, database: &Database, journal: &Path, position: 
 fn check_part(
     slot: &Slot,
     database: &Database,
-    part: StorePart,
+    (part, tree): (StorePart, Tree),
     after: Option<Vec<u8>>,
     end: Instant,
 ) -> Result<CheckedSlice, Fault> {
@@ -83,13 +85,10 @@ fn check_part(
     let mut last = after.clone();
     let mut ended_early = false;
     let after = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-    let tree = tree_of(part);
-    let mut each = |key: &[u8], bytes: &[u8]| {
+    let each = |key: &[u8], bytes: &[u8]| {
         slice.values = slice.values.saturating_add(1);
         slice.bytes = slice.bytes.saturating_add(key.len() as u64).saturating_add(bytes.len() as u64);
-        if let Some(tree) = tree
-            && let Err(damage) = value::whole(key, bytes)
-        {
+        if let Err(damage) = value::whole(key, bytes) {
             slot.damaged.note((tree, key.to_vec()));
             slice.damaged.push(DamagedValue {
                 what: keys::describe(tree, key),
@@ -101,17 +100,14 @@ fn check_part(
         ended_early = slice.damaged.len() >= DAMAGED || Instant::now() >= end;
         !ended_early
     };
-    let scanned = match tree {
-        Some(tree) => database.scan(tree, &[], after, &mut each),
-        None => database.scan_pieces(after, &mut each),
-    };
-    match scanned {
+    match database.scan(tree, &[], after, each) {
         Ok(()) => {}
         // The keys of what can't be read are not known either, so the rest of the part is passed over.
         Err(Fault::Damaged(reason)) => {
             ended_early = false;
             let place = last.as_deref().filter(|key| !key.is_empty());
-            let what = place.map_or_else(|| "its beginning".to_owned(), |key| format!("what follows {}", describe(tree, key)));
+            let what =
+                place.map_or_else(|| "its beginning".to_owned(), |key| format!("what follows {}", keys::describe(tree, key)));
             slice.damaged.push(DamagedValue { what, reason, remedy: Remedy::Restart });
         }
         Err(fault) => return Err(fault),
@@ -143,7 +139,7 @@ const fn tree_of(part: StorePart) -> Option<Tree> {
         StorePart::Outbox => Some(Tree::Outbox),
         StorePart::Feed => Some(Tree::Feed),
         StorePart::Meta => Some(Tree::Meta),
-        StorePart::Pieces | StorePart::Journal => None,
+        StorePart::Journal => None,
     }
 }
 
@@ -154,10 +150,6 @@ const fn remedy(tree: Tree) -> Remedy {
         Tree::Outbox => Remedy::Restored,
         Tree::Meta => Remedy::Restart,
     }
-}
-
-fn describe(tree: Option<Tree>, key: &[u8]) -> String {
-    tree.map_or_else(|| to_hex(key), |tree| keys::describe(tree, key))
 }
 
 /// Bytes in lower-case hexadecimal.
@@ -181,7 +173,7 @@ mod tests {
     fn a_position_reads_as_it_was_written_and_nothing_else_passes_for_one() {
         let positions = [
             Position::START,
-            Position::Behind(StorePart::Pieces, Some(vec![0, 255, 7])),
+            Position::Behind(StorePart::Feed, Some(vec![0, 255, 7])),
             Position::Journal { file: 4, at: 1 << 40 },
         ];
         for position in positions {

@@ -86,7 +86,11 @@ impl Stage<'_> {
                     None => self.remove(Tree::Replica, key),
                 }
             }
-            Write::Entry(entry) => self.entry(entry),
+            Write::Entry(entry) => {
+                self.leave_index(entry.epoch, entry.number)?;
+                self.entry(entry)
+            }
+            Write::NewEntry(entry) => self.entry(entry),
             Write::RemoveEntry(epoch, number) => {
                 self.leave_index(*epoch, *number)?;
                 self.states.insert((*epoch, *number), None);
@@ -106,7 +110,6 @@ impl Stage<'_> {
     }
 
     fn entry(&mut self, entry: &Entry) -> Result<(), Fault> {
-        self.leave_index(entry.epoch, entry.number)?;
         self.states.insert((entry.epoch, entry.number), Some(entry.state));
         let place = keys::place(entry.epoch, entry.state, entry.number);
         let mark = value::encode_mark(&place);

@@ -4,6 +4,8 @@
 //! key does not pass. The body is JSON, except for base rows, of which there are most: JSON would write their hash and stamps
 //! in a hundred bytes more.
 
+use std::sync::Arc;
+
 use aesync_protocol::{Record, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -88,7 +90,7 @@ pub(super) fn decode_row(key: &[u8], bytes: &[u8]) -> Result<Row, Damage> {
             rest = after;
         }
     }
-    let record: Record = serde_json::from_slice(rest)?;
+    let record = Arc::<Record>::new(serde_json::from_slice(rest)?);
     let [updated_at, deleted_at, missing_since] = stamps;
     Ok(Row { record, hash: u128::from_be_bytes(*hash), updated_at, deleted_at, missing_since })
 }
@@ -160,7 +162,7 @@ mod tests {
     fn sample() -> Row {
         let record = json!({ "id": "a", "n": 1.5, "big": u64::MAX, "nested": { "z": [null, true], "a": "ü" } });
         Row {
-            record: record.as_object().cloned().unwrap_or_default(),
+            record: record.as_object().cloned().unwrap_or_default().into(),
             hash: u128::MAX - 7,
             updated_at: Some(Timestamp::from_millis(-5)),
             deleted_at: None,

@@ -239,11 +239,9 @@ impl Store {
         }
         let merged = over.merged();
         let writes = merged.iter().map(|(place, value)| (*place, *value));
-        let written = database.exchange(writes, |place, value, previous| {
-            self.journal.account(place, value, previous);
-            self.rewriter.account(place, value.map(<[u8]>::len), previous);
-        });
-        let written = written.and_then(|()| {
+        let written = database.exchange(writes, |place, value, previous| self.journal.account(place, value, previous));
+        let written = written.and_then(|footprint| {
+            self.rewriter.account(footprint);
             self.slot.uncover();
             self.rewriter.written(merged.keys().copied());
             self.tidy(&database)

@@ -29,28 +29,8 @@ fn settings() -> Settings {
 fn entry(number: u64) -> Entry {
     let id = format!("00000000-0000-4000-8000-{number:012}");
     let fields = json!({ "id": id, "title": format!("n{number}") }).as_object().cloned().expect("an object");
-    let enqueued_at = options().now;
     let state = if number.is_multiple_of(2) { EntryState::Pending } else { EntryState::Quarantined };
-    Entry {
-        number,
-        epoch: EPOCH,
-        entity_type: "interactions".to_owned(),
-        id,
-        op: EntryOp::Create,
-        state,
-        fields,
-        bytes: 80,
-        enqueued_at,
-        attempts: 0,
-        sent_at: None,
-        misses: 0,
-        strikes: 0,
-        verdict: None,
-        last_error: None,
-        blocked_by: None,
-        base_stamp: None,
-        requests: Vec::new(),
-    }
+    Entry { state, bytes: 80, ..Entry::new(EPOCH, number, ("interactions", &id), EntryOp::Create, fields, options().now) }
 }
 
 fn row(n: u64) -> Row {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use crate::event::Change;
 
 /// Bytes that most changes do with; a buffer that grows is copied each time.
@@ -29,7 +31,7 @@ impl EncodedChange {
     ///
     /// # Errors
     /// When it can't be written as JSON.
-    pub fn new(change: &Change) -> serde_json::Result<Self> {
+    pub fn new<R: Serialize>(change: &Change<R>) -> serde_json::Result<Self> {
         let mut line = Vec::with_capacity(USUAL);
         line.extend_from_slice(BEFORE);
         serde_json::to_writer(&mut line, change)?;

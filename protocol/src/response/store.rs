@@ -45,8 +45,6 @@ pub enum StorePart {
     Feed,
     /// Cursors, counts, and whose all this is.
     Meta,
-    /// The pieces of large values. Their content is checked with the values.
-    Pieces,
     /// The journal.
     Journal,
 }
@@ -60,7 +58,6 @@ impl StorePart {
             Self::Outbox => "outbox",
             Self::Feed => "feed",
             Self::Meta => "meta",
-            Self::Pieces => "pieces",
             Self::Journal => "journal",
         }
     }

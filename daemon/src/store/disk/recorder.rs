@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::super::values;
+
 /// What a disk writes at once: whole or not at all.
 const SECTOR: usize = 512;
 
@@ -20,15 +22,19 @@ pub(crate) enum Op {
     SyncDir,
     /// sled's files as they are durable.
     Database(Image),
+    /// sled's files as they are before it is told of what the next step writes.
+    Seen(Image),
 }
 
-/// The files of a directory, by name, without those in directories below it.
+/// The files of a directory that sled writes, by name, without those in directories below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Image(pub(crate) BTreeMap<String, Vec<u8>>);
 
 impl Image {
     pub(crate) fn of(dir: &Path) -> Self {
-        let files = dir.read_dir().into_iter().flatten().filter_map(Result::ok).filter(|file| file.path().is_file());
+        let files = dir.read_dir().into_iter().flatten().filter_map(Result::ok);
+        // What stands apart from sled is written, and recorded, step by step.
+        let files = files.filter(|file| file.path().is_file() && file.file_name() != values::NAME);
         Self(files.filter_map(|file| Some((file.file_name().into_string().ok()?, fs::read(file.path()).ok()?))).collect())
     }
 }
@@ -163,7 +169,7 @@ pub(crate) fn after_power_cut(ops: &[Op], count: usize, dice: &mut impl FnMut(us
                 durable_names.clone_from(&names);
                 later.clear();
             }
-            Op::Database(_) => {}
+            Op::Database(_) | Op::Seen(_) => {}
         }
     }
     let reached = dice(later.len() + 1);

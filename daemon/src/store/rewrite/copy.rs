@@ -47,13 +47,7 @@ impl Job {
     pub(super) fn run(self) -> Result<Copied, Fault> {
         const TREES: [Tree; 4] = [Tree::Replica, Tree::Outbox, Tree::Feed, Tree::Meta];
         let is_stopped = || self.stop.load(Ordering::Relaxed);
-        let mut live = 0_u64;
-        for tree in TREES {
-            self.from.scan(tree, &[], Bound::Unbounded, |key, value| {
-                live = live.saturating_add(key.len() as u64).saturating_add(value.len() as u64);
-                !is_stopped()
-            })?;
-        }
+        let live = self.from.live(|| !is_stopped())?;
         if self.size <= self.floor || self.size / 2 <= live || is_stopped() {
             return Ok(Copied::NotWorth(live));
         }

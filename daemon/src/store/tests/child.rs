@@ -4,6 +4,7 @@ use std::env;
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -131,7 +132,7 @@ pub(super) fn appended(number: u64) -> WriteSet {
     writes.push(Write::Cursor(EPOCH, "user".into(), sample::cursor(number)));
     let first = sample::row(number * 20);
     let op = if first.is_live() { ChangeOp::Upsert } else { ChangeOp::Delete };
-    let record = first.is_live().then_some(first.record);
+    let record = first.is_live().then(|| Arc::unwrap_or_clone(first.record));
     let (entity_type, first_id) = ("user".to_owned(), id(number * 20));
     let change = Change { op, entity_type, id: first_id, record, ..sample::change(number, number).decode().unwrap() };
     writes.push(Write::Change(EPOCH, sample::encoded(&change)));

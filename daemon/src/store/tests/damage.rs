@@ -79,7 +79,7 @@ fn damage(dice: &mut Dice, path: &Path, kind: usize) -> String {
     format!("{} {what}", path.file_name().unwrap().to_string_lossy())
 }
 
-/// Either everything is there, or the store says that it started fresh and the outbox is there.
+/// The outbox is there, and everything else is, or the store says that it started fresh, or that it will fetch again what is missing.
 fn assert_truthful(dir: &Path, what: &str) {
     let aside = dir.read_dir().unwrap().any(|file| file.unwrap().file_name().to_string_lossy().starts_with("damaged-"));
     let (store, _) = open(dir);
@@ -88,8 +88,12 @@ fn assert_truthful(dir: &Path, what: &str) {
     assert_eq!(numbers, (SETS - 19..=SETS).collect::<Vec<_>>(), "the outbox after {what}");
     assert_eq!(reader.registry().unwrap(), sample::registry(SETS), "the registry after {what}");
     let rows = reader.rows(EPOCH, "user", "", 10_000).unwrap().len() as u64;
-    assert_eq!(rows, if aside { 0 } else { 20 * SETS }, "the replica after {what}");
-    assert_eq!(reader.changes(EPOCH, 0, 1_000).unwrap().len() as u64, if aside { 0 } else { SETS }, "the feed after {what}");
+    let changes = reader.changes(EPOCH, 0, 1_000).unwrap().len() as u64;
+    let is_owed = reader.cursor(EPOCH, "user").unwrap().listing_owed;
+    let is_anew = reader.ledger(EPOCH).unwrap().log != "feed";
+    let expected = if aside { 0 } else { 20 * SETS };
+    assert!(rows == expected || (is_owed && rows < expected), "the replica after {what}: {rows}");
+    assert_eq!(changes, if aside || is_anew { 0 } else { SETS }, "the feed after {what}");
     store.close().unwrap();
 }
 

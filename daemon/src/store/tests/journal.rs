@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use aesync_protocol::response::EntryState;
 
@@ -326,7 +327,7 @@ fn an_outbox_of_any_size_is_held_against_its_journal_at_the_start() {
     let dir = tempfile::tempdir().unwrap();
     let large = |number: u64| {
         let mut entry = entry(number);
-        entry.fields.insert("body".to_owned(), "x".repeat(4 << 20).into());
+        Arc::make_mut(&mut entry.fields).insert("body".to_owned(), "x".repeat(4 << 20).into());
         entry
     };
     let (mut store, _) = open(dir.path());

@@ -9,6 +9,7 @@ mod full;
 mod journal;
 mod kill;
 mod opening;
+mod packed;
 mod pages;
 mod power;
 mod rewrite;

@@ -62,9 +62,9 @@ fn a_second_daemon_is_told_who_holds_the_directory() {
 #[test]
 fn a_newer_format_is_refused_before_anything_is_touched() {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("format"), "aesyncd state 4\n").unwrap();
+    fs::write(dir.path().join("format"), "aesyncd state 5\n").unwrap();
     let error = Store::open(dir.path(), options()).expect_err("too new");
-    assert!(matches!(error, OpenError::NewerFormat { found: 4, known: 3, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 5, known: 4, .. }), "{error}");
     assert!(!dir.path().join("sled").exists());
 }
 
@@ -81,7 +81,7 @@ fn a_newer_format_is_refused_when_only_the_trees_tell() {
     drop(database);
     fs::write(dir.path().join("format"), "rubbish").unwrap();
     let error = Store::open(dir.path(), options()).expect_err("too new");
-    assert!(matches!(error, OpenError::NewerFormat { found: 7, known: 3, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 7, known: 4, .. }), "{error}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ pub(super) fn record(n: u64) -> Record {
 
 pub(super) fn row(n: u64) -> Row {
     Row {
-        record: record(n),
+        record: record(n).into(),
         hash: u128::from(n).wrapping_mul(u128::MAX / 7),
         updated_at: (n.is_multiple_of(2)).then(|| time(n)),
         deleted_at: (n.is_multiple_of(3)).then(|| time(n + 1)),
@@ -26,29 +26,18 @@ pub(super) fn row(n: u64) -> Row {
 }
 
 pub(super) fn overlay(n: u64) -> Overlay {
-    Overlay { visible: (n.is_multiple_of(2)).then(|| record(n)), entries: vec![n, n + 1] }
+    Overlay { visible: (n.is_multiple_of(2)).then(|| record(n).into()), entries: vec![n, n + 1] }
 }
 
 pub(super) fn entry(epoch: EpochId, number: u64, state: EntryState, n: u64) -> Entry {
     Entry {
-        number,
-        epoch,
-        entity_type: "end_user".to_owned(),
-        id: n.to_string(),
-        op: EntryOp::Create,
         state,
-        fields: record(n),
         bytes: n,
-        enqueued_at: time(n),
         attempts: 1,
-        sent_at: None,
-        misses: 0,
         strikes: 2,
         verdict: (n.is_multiple_of(2)).then(|| Verdict::Overwritten { server: record(n + 1) }),
-        last_error: None,
         blocked_by: (n.is_multiple_of(3)).then_some(n),
-        base_stamp: None,
-        requests: Vec::new(),
+        ..Entry::new(epoch, number, ("end_user", &n.to_string()), EntryOp::Create, record(n), time(n))
     }
 }
 

@@ -51,7 +51,7 @@ fn set(writes: Vec<Write>) -> WriteSet {
 
 fn row(id: &str, n: u64, extra: usize) -> Write {
     let mut row = sample::row(n);
-    row.record.insert("body".to_owned(), "x".repeat(extra).into());
+    Arc::make_mut(&mut row.record).insert("body".to_owned(), "x".repeat(extra).into());
     Write::Row { epoch: EPOCH, entity_type: "user".into(), id: id.into(), row: Some(row) }
 }
 
@@ -82,7 +82,6 @@ fn each_damaged_value_is_named_with_what_becomes_of_it() {
     assert_eq!(damaged(&slices), []);
     let counts = values(&slices);
     assert_eq!((counts[&StorePart::Replica], counts[&StorePart::Outbox], counts[&StorePart::Feed]), (3, 2, 1), "{counts:?}");
-    assert_eq!(counts[&StorePart::Pieces], 4, "of the large record");
     assert!(
         counts[&StorePart::Journal] >= 7 && slices.last().is_some_and(|slice| slice.part == StorePart::Journal),
         "{counts:?}"

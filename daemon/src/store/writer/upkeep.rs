@@ -46,9 +46,7 @@ impl Store {
                 return Ok(());
             }
             let places: Vec<Place> = step.into_iter().map(|key| (Tree::Feed, key)).collect();
-            database.exchange(places.iter().map(|place| (place, None)), |place, _, previous| {
-                self.rewriter.account(place, None, previous);
-            })?;
+            self.rewriter.account(database.exchange(places.iter().map(|place| (place, None)), |_, _, _| {})?);
             self.rewriter.written(&places);
         }
     }

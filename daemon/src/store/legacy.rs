@@ -1,0 +1,68 @@
+//! What stores of a format before 4 hold in another way (rule R46): large values in pieces in a tree of their own, and each entry and each
+//! change by itself. The pieces are read as they are until a rewrite of the database leaves them behind; the rest is packed at the start.
+
+use super::database::{Database, Fault, Tree, Writes, fenced};
+
+/// What the mark of a value in pieces begins with. A number of 128 bits follows, and the value's length, of 32; both big-endian.
+pub(super) const MARK: u8 = 0xA7;
+/// A whole mark, in bytes.
+const MARK_BYTES: usize = 21;
+/// The tree of the pieces; their keys are the number, and an index of 32 bits.
+const PIECES: &str = "apart";
+/// The trees of what is packed by now.
+const UNPACKED: [(Tree, &str); 2] = [(Tree::Outbox, "outbox"), (Tree::Feed, "feed")];
+/// Values that are packed in one step.
+const STEP: usize = 8_192;
+
+/// What is left of an older format.
+#[derive(Debug)]
+pub(super) struct Legacy {
+    pieces: Option<sled::Tree>,
+    unpacked: Vec<(Tree, sled::Tree)>,
+}
+
+impl Legacy {
+    /// Looks what there is in `db`.
+    pub(super) fn of(db: &sled::Db) -> sled::Result<Self> {
+        let names = db.tree_names();
+        let open = |name: &str| names.iter().any(|known| *known == *name.as_bytes()).then(|| db.open_tree(name)).transpose();
+        let mut unpacked = Vec::new();
+        for (tree, name) in UNPACKED {
+            unpacked.extend(open(name)?.map(|old| (tree, old)));
+        }
+        Ok(Self { pieces: open(PIECES)?, unpacked })
+    }
+
+    /// The value that stands in pieces, when that is what `stored` says; the inner one is none when not all of it is there.
+    pub(super) fn value(&self, stored: &[u8]) -> sled::Result<Option<Option<Vec<u8>>>> {
+        let Some((pieces, rest)) = self.pieces.as_ref().zip(stored.strip_prefix(&[MARK])) else { return Ok(None) };
+        let Some((number, length)) = rest.split_first_chunk::<16>().filter(|_| stored.len() == MARK_BYTES) else {
+            return Ok(None);
+        };
+        let mut value = Vec::new();
+        for piece in pieces.scan_prefix(number) {
+            value.extend_from_slice(&piece?.1);
+        }
+        let length = length.try_into().map_or(0, u32::from_be_bytes);
+        Ok(Some(Some(value).filter(|value| u32::try_from(value.len()) == Ok(length))))
+    }
+
+    /// Packs what stands each by itself. Where it is cut short, the next start goes on.
+    pub(super) fn pack(&self, database: &Database) -> Result<(), Fault> {
+        self.unpacked.iter().try_for_each(|(tree, old)| pack_tree(database, *tree, old))
+    }
+}
+
+fn pack_tree(database: &Database, tree: Tree, old: &sled::Tree) -> Result<(), Fault> {
+    loop {
+        let step = database.first_of(old, STEP)?;
+        if step.is_empty() {
+            return Ok(());
+        }
+        let writes: Writes = step.into_iter().map(|(key, value)| ((tree, key), Some(value))).collect();
+        database.write(&writes)?;
+        // The journal need not have them, so they must be durable there before they go here.
+        database.sync()?;
+        fenced(|| writes.keys().try_for_each(|(_, key)| old.remove(key).map(drop)))?;
+    }
+}
