@@ -23,8 +23,10 @@ use std::time::{Duration, Instant};
 
 use aesync_protocol::StatusWord;
 use aesync_protocol::client::Client;
-use aesync_protocol::request::{GetStatus, RecordsGet};
+use aesync_protocol::request::{GetStatus, Ping, RecordsGet};
 use flood::{Flood, id};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use support::Scene;
 use support::process::Process;
 
@@ -63,7 +65,7 @@ fn main() {
         std::thread::sleep(Duration::from_millis(200));
     }
     println!("disk once settled {} MB, {:.2} of the data", size / 1_000_000, size as f64 / data as f64);
-    reads(&scene, rows);
+    reads(&scene, &daemon, rows);
     println!(
         "resident at most {} MB, in the end {} MB",
         daemon.of("status", "VmHWM:") / 1_000,
@@ -96,19 +98,34 @@ fn wait(scene: &Scene, daemon: &Process, rows: u64) {
     }
 }
 
-fn reads(scene: &Scene, rows: u64) {
+/// Reads of any record, client and daemon on one core as in `ipc_roundtrip`: what it takes to wake a core differs by more than a read.
+fn reads(scene: &Scene, daemon: &Process, rows: u64) {
+    let mut one = CpuSet::new();
+    one.set(0).unwrap();
+    // The daemon's first thread is the one that answers.
+    let threads = [Pid::from_raw(0), Pid::from_raw(i32::try_from(daemon.id()).unwrap())];
+    let before = threads.map(|thread| sched_getaffinity(thread).unwrap());
+    threads.iter().for_each(|thread| sched_setaffinity(*thread, &one).unwrap());
     let mut client = Client::connect(&scene.socket()).unwrap();
-    let mut times: Vec<Duration> = (0..READS)
-        .map(|read| {
-            let request = RecordsGet { entity_type: "end_user".to_owned(), id: id(read.wrapping_mul(2_654_435_761) % rows) };
+    let mut percentiles = |what: &str, ask: &mut dyn FnMut(&mut Client, u64)| {
+        let each = |read| {
             let start = Instant::now();
-            client.call(&request).unwrap();
+            ask(&mut client, read);
             start.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    let at = |percent: usize| times[times.len() * percent / 100].as_secs_f64() * 1e6;
-    println!("records.get of any record: p50 {:.1} µs, p99 {:.1} µs", at(50), at(99));
+        };
+        let mut times: Vec<Duration> = (0..READS).map(each).collect();
+        times.sort_unstable();
+        let at = |percent: usize| times[times.len() * percent / 100].as_secs_f64() * 1e6;
+        println!("{what}: p50 {:.1} µs, p99 {:.1} µs", at(50), at(99));
+    };
+    percentiles("ping", &mut |client, _| {
+        client.call(&Ping {}).unwrap();
+    });
+    percentiles("records.get of any record", &mut |client, read| {
+        let id = id(read.wrapping_mul(2_654_435_761) % rows);
+        client.call(&RecordsGet { entity_type: "end_user".to_owned(), id }).unwrap();
+    });
+    threads.iter().zip(before).for_each(|(thread, cores)| sched_setaffinity(*thread, &cores).unwrap());
 }
 
 /// A daemon that was started, and how long it took to answer.

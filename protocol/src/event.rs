@@ -141,8 +141,8 @@ pub enum Origin {
     Local,
 }
 
-/// One entry of the change feed. Folding all of them, in order, gives the visible replica (invariant I3). `R` is the record, or what is
-/// written as one.
+/// One entry of the change feed. Folding all of them, in order, gives the visible replica (invariant I3).
+// What is written as a record need not be owned, nor a `Record`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Change"))]
 #[serde(rename_all = "camelCase")]

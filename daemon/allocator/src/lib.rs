@@ -1,17 +1,17 @@
 //! The C library's memory allocator, told to keep little.
 //!
-//! glibc gives threads heaps of their own, what one thread frees of another one's heap stays with the process, and so do the pages between
+//! glibc gives each thread a heap of its own, what one thread frees of another one's heap stays with the process, and so do the pages between
 //! two pieces that are in use. For a daemon that once read a large answer this is more than all that it needs. Where the C library is
 //! another one, nothing here does anything.
 //!
 //! A crate of its own, so that every other one can forbid unsafe code.
 
-/// Sets one heap for all threads, and gives pieces of 64 KiB and more back as soon as they are free. To be called once, before there is a
-/// second thread. What a person has set in the environment (`MALLOC_ARENA_MAX`, `MALLOC_MMAP_THRESHOLD_`) is left alone.
+/// Sets two heaps for all threads, one of which the store's thread has nearly to itself (they waited for one another with a single one), and
+/// gives pieces of 1 MiB and more back as soon as they are free. To be called once, before there is a second thread. What a person has set in the environment (`MALLOC_ARENA_MAX`, `MALLOC_MMAP_THRESHOLD_`) is left alone.
 pub fn keep_little() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     for (name, parameter, value) in
-        [("MALLOC_ARENA_MAX", libc::M_ARENA_MAX, 1), ("MALLOC_MMAP_THRESHOLD_", libc::M_MMAP_THRESHOLD, 64 * 1024)]
+        [("MALLOC_ARENA_MAX", libc::M_ARENA_MAX, 2), ("MALLOC_MMAP_THRESHOLD_", libc::M_MMAP_THRESHOLD, 1024 * 1024)]
     {
         if std::env::var_os(name).is_none() {
             // It says whether it knew the parameter; one that it does not know leaves everything as it was.

@@ -186,18 +186,22 @@ impl Database {
             Bound::Included(from) | Bound::Excluded(from) => packed::floor(tree, from),
             Bound::Unbounded => Vec::new(),
         };
+        // Whether it goes on.
+        let mut give = |key: &[u8], stored: &[u8]| -> sled::Result<bool> {
+            Ok(is_before(key) || (key.starts_with(prefix) && each(key, &self.whole(stored)?)))
+        };
         fenced(|| {
             for pair in self.tree(tree).range(start..) {
                 let (key, stored) = pair?;
                 if !packed::is_packed(tree, &key) {
-                    if !is_before(&key) && !(key.starts_with(prefix) && each(&key, &self.whole(&stored)?)) {
+                    if !give(&key, &stored)? {
                         return Ok(());
                     }
                     continue;
                 }
                 for (slot, stored) in self.slots(&stored)? {
-                    let Some(key) = packed::key(&key, slot).filter(|key| !is_before(key)) else { continue };
-                    if !(key.starts_with(prefix) && each(&key, &self.whole(&stored)?)) {
+                    let Some(key) = packed::key(&key, slot) else { continue };
+                    if !give(&key, &stored)? {
                         return Ok(());
                     }
                 }
@@ -222,11 +226,13 @@ impl Database {
         })
     }
 
-    /// The first values of a tree of an older format, at most so many.
-    pub(super) fn first_of(&self, tree: &sled::Tree, most: usize) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault> {
-        fenced(|| {
-            tree.iter().take(most).map(|pair| pair.and_then(|(key, stored)| Ok((key.to_vec(), self.whole(&stored)?)))).collect()
-        })
+    /// The first values of a tree of an older format, at most so many, to be written to another one.
+    pub(super) fn first_of(&self, old: &sled::Tree, most: usize, to: Tree) -> Result<Writes, Fault> {
+        let write = |pair: sled::Result<(sled::IVec, sled::IVec)>| {
+            let (key, stored) = pair?;
+            Ok(((to, key.to_vec()), Some(self.whole(&stored)?)))
+        };
+        fenced(|| old.iter().take(most).map(write).collect())
     }
 
     /// The seq of the last change of those whose keys begin with `prefix`.

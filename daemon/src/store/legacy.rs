@@ -1,7 +1,7 @@
 //! What stores of a format before 4 hold in another way (rule R46): large values in pieces in a tree of their own, and each entry and each
 //! change by itself. The pieces are read as they are until a rewrite of the database leaves them behind; the rest is packed at the start.
 
-use super::database::{Database, Fault, Tree, Writes, fenced};
+use super::database::{Database, Fault, Tree, fenced};
 
 /// What the mark of a value in pieces begins with. A number of 128 bits follows, and the value's length, of 32; both big-endian.
 pub(super) const MARK: u8 = 0xA7;
@@ -55,11 +55,10 @@ impl Legacy {
 
 fn pack_tree(database: &Database, tree: Tree, old: &sled::Tree) -> Result<(), Fault> {
     loop {
-        let step = database.first_of(old, STEP)?;
-        if step.is_empty() {
+        let writes = database.first_of(old, STEP, tree)?;
+        if writes.is_empty() {
             return Ok(());
         }
-        let writes: Writes = step.into_iter().map(|(key, value)| ((tree, key), Some(value))).collect();
         database.write(&writes)?;
         // The journal need not have them, so they must be durable there before they go here.
         database.sync()?;

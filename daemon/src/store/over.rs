@@ -10,7 +10,7 @@ use super::traces::Traces;
 /// Groups that lie over the database at most: each is looked into by every read.
 const GROUPS: usize = if cfg!(test) { 4 } else { 64 };
 /// Writes in them at which they go into the database: some 30 ms of work, for which the next group waits.
-const WRITES: usize = 2_048;
+const WRITES: usize = 4_096;
 /// And bytes of their keys and values, for the sake of memory.
 const BYTES: usize = 4 * 1024 * 1024;
 

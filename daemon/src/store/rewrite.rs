@@ -101,6 +101,11 @@ impl Rewriter {
         self.under_way.is_some()
     }
 
+    /// The database holds so many bytes of keys and values.
+    pub(super) const fn counted(&mut self, live: u64) {
+        self.due.counted(live);
+    }
+
     /// Keeps count of what the database holds.
     pub(super) const fn account(&mut self, Footprint { came, went }: Footprint) {
         self.due.account(came, went);

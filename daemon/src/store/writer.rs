@@ -74,6 +74,13 @@ impl fmt::Debug for Store {
 impl Store {
     pub(super) fn new(dir: &Path, options: Options, lock: DirLock, opened: Opened) -> Self {
         let Opened { database, journal, home } = opened;
+        let mut rewriter = Rewriter::new(options.rewrite_floor);
+        // A fresh one is counted at once; any other takes its time.
+        if journal.committed().number == 0
+            && let Ok(live) = database.live(|| true)
+        {
+            rewriter.counted(live);
+        }
         let slot = Slot::new(database);
         slot.journal.reaches(journal.committed().end);
         Self {
@@ -87,7 +94,7 @@ impl Store {
             staged_bytes: 0,
             dropped: None,
             trims: Vec::new(),
-            rewriter: Rewriter::new(options.rewrite_floor),
+            rewriter,
             figures: Arc::default(),
             failed: false,
             _lock: lock,

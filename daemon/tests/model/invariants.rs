@@ -1,6 +1,7 @@
 //! What must hold: at every commit, whenever the daemon says `synced`, and once it is quiet.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use aesync_protocol::event::ChangeOp;
 use aesync_protocol::response::{EntryOp, EntryState, PushedEntry};
@@ -204,7 +205,7 @@ impl Sim {
                 for (id, overlay) in self.state.overlays(epoch, entity_type, "", usize::MAX).expect("readable") {
                     let newest = overlay.entries.last().and_then(|number| self.state.entry(epoch, *number).expect("readable"));
                     check_overlay(
-                        overlay.visible.as_ref(),
+                        overlay.visible.as_deref(),
                         &newest.unwrap_or_else(|| panic!("R26: {id} has an overlay of nothing")),
                     );
                 }
@@ -241,14 +242,15 @@ fn check_overlay(visible: Option<&Record>, newest: &Entry) {
         (EntryOp::Delete, Some(_)) => panic!("R26: {} is deleted and still shown", newest.id),
         (_, None) => panic!("R26: {} is changed and not shown", newest.id),
         (_, Some(record)) => {
-            for (field, value) in &newest.fields {
+            for (field, value) in newest.fields.iter() {
                 assert_eq!(record.get(field), Some(value), "R26: {} hides the change of {field}", newest.id);
             }
         }
     }
 }
 
-fn without_stamp(mut record: Record) -> Record {
+fn without_stamp(record: Arc<Record>) -> Record {
+    let mut record = Arc::unwrap_or_clone(record);
     record.remove("updatedAt");
     record
 }

@@ -38,7 +38,8 @@ fn page(first: u64) -> WriteSet {
         let id = format!("{spread:032x}");
         let record = json!({ "id": id, "text": format!("{spread:0440x}") }).as_object().cloned().expect("an object");
         let at = Timestamp::from_millis(1_700_000_000_000);
-        let row = Row { record: record.clone(), hash: spread, updated_at: Some(at), deleted_at: None, missing_since: None };
+        let row =
+            Row { record: record.clone().into(), hash: spread, updated_at: Some(at), deleted_at: None, missing_since: None };
         writes.push(Write::Row { epoch: EPOCH, entity_type: "user".into(), id: id.clone(), row: Some(row) });
         let entity_type = "user".to_owned();
         let change = Change {

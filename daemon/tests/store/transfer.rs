@@ -35,7 +35,13 @@ fn entry(number: u64) -> Entry {
 
 fn row(n: u64) -> Row {
     let record = json!({ "id": n.to_string(), "n": n }).as_object().cloned().expect("an object");
-    Row { record, hash: u128::from(n) << 90, updated_at: Some(options().now), deleted_at: None, missing_since: None }
+    Row {
+        record: record.into(),
+        hash: u128::from(n) << 90,
+        updated_at: Some(options().now),
+        deleted_at: None,
+        missing_since: None,
+    }
 }
 
 fn filled(dir: &Path) {

@@ -11,6 +11,8 @@ pub(super) const MAGIC: &[u8; 8] = b"AESYNCJ1";
 pub(super) const COMMIT: u8 = 0xFE;
 /// The first byte of a checkpoint's payload.
 pub(super) const CHECKPOINT: u8 = 0xFF;
+/// Bytes that are read at once.
+const READ_AHEAD: usize = 128 * 1024;
 /// What stands before a payload.
 const FRAME_HEADER: u64 = 8;
 /// What stands in a write's payload before its key.
@@ -35,7 +37,7 @@ impl Frames {
             Err(error) => return Err(error),
         };
         let size = file.metadata()?.len();
-        let mut file = BufReader::new(file);
+        let mut file = BufReader::with_capacity(READ_AHEAD, file);
         let mut magic = [0; MAGIC.len()];
         let begins = read_whole(&mut file, &mut magic)? && &magic == MAGIC;
         Ok(Some(Self { file, payload: Vec::new(), at: if begins { MAGIC.len() as u64 } else { 0 }, size }))

@@ -34,10 +34,10 @@ fn key(dice: &mut Dice) -> (Tree, Vec<u8>) {
 
 fn value_of(dice: &mut Dice) -> Vec<u8> {
     let length = [3, 100, 130, 2_000, 5_000, 70_000][dice.below(6)];
-    let seed = u8::try_from(dice.below(200)).unwrap();
+    let seed = dice.below(200);
     // What begins as a mark does must not be taken for one.
     let first = [1, 0xA7, 0xA8][dice.below(3)];
-    std::iter::once(first).chain((1..length).map(|n: usize| seed.wrapping_add(n as u8))).collect()
+    std::iter::once(first).chain((1..length).map(|n| u8::try_from((seed + n) % 251).unwrap())).collect()
 }
 
 fn from_model(model: &Model, tree: Tree, prefix: &[u8], from: Bound<&[u8]>) -> Vec<(Vec<u8>, Vec<u8>)> {

@@ -86,12 +86,17 @@ fn what_a_small_store_holds_is_counted_at_rest_and_then_kept_count_of() {
     let (mut store, _) = open(dir.path());
     store.apply(&appended(1)).unwrap();
     store.sync().unwrap();
+    store.settle();
+    let counted_from_nothing = store.figures().live_bytes();
+    store.close().unwrap();
+    let (mut store, _) = open(dir.path());
     assert_eq!(store.figures().live_bytes(), 0, "not counted yet");
     while store.rest() {
         thread::sleep(Duration::from_millis(1));
     }
     let counted = store.figures().live_bytes();
     assert!(counted > 1_000, "{counted}");
+    assert_eq!(counted, counted_from_nothing);
     store.apply(&appended(2)).unwrap();
     store.sync().unwrap();
     store.settle();
