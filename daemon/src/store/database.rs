@@ -132,6 +132,25 @@ impl Database {
         })
     }
 
+    /// The values at places that come in their order: a block is read once for all that are in it.
+    pub(super) fn get_all(&self, places: impl Iterator<Item = Place>) -> Result<Writes, Fault> {
+        let mut open: Option<(Place, Slots)> = None;
+        let mut get = |(tree, key): &Place| {
+            let Some((block, slot)) = packed::place(*tree, key) else {
+                return self.tree(*tree).get(key)?.map(|stored| self.whole(&stored)).transpose();
+            };
+            let block = (*tree, block);
+            let slots = match open.take() {
+                Some((place, slots)) if place == block => slots,
+                _ => self.block(*tree, &block.1)?.unwrap_or_default(),
+            };
+            let value = slots.get(&slot).map(|stored| self.whole(stored)).transpose();
+            open = Some((block, slots));
+            value
+        };
+        fenced(|| places.map(|place| get(&place).map(|value| (place, value))).collect())
+    }
+
     /// The values of a block, those that are large as their marks; of one that does not read, all damaged.
     pub(super) fn block(&self, tree: Tree, block: &[u8]) -> sled::Result<Option<Slots>> {
         self.tree(tree).get(block)?.map(|stored| self.slots(&stored)).transpose()
@@ -148,7 +167,7 @@ impl Database {
     fn whole(&self, stored: &[u8]) -> sled::Result<Vec<u8>> {
         let value = match Mark::parse(stored) {
             Some(mark) => self.values.get(mark)?,
-            None => self.legacy.value(stored)?.flatten(),
+            None => self.legacy.value(stored)?,
         };
         Ok(value.unwrap_or_else(|| stored.to_vec()))
     }

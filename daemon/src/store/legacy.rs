@@ -33,8 +33,8 @@ impl Legacy {
         Ok(Self { pieces: open(PIECES)?, unpacked })
     }
 
-    /// The value that stands in pieces, when that is what `stored` says; the inner one is none when not all of it is there.
-    pub(super) fn value(&self, stored: &[u8]) -> sled::Result<Option<Option<Vec<u8>>>> {
+    /// The value that stands in pieces, when that is what `stored` says, and all of it is there.
+    pub(super) fn value(&self, stored: &[u8]) -> sled::Result<Option<Vec<u8>>> {
         let Some((pieces, rest)) = self.pieces.as_ref().zip(stored.strip_prefix(&[MARK])) else { return Ok(None) };
         let Some((number, length)) = rest.split_first_chunk::<16>().filter(|_| stored.len() == MARK_BYTES) else {
             return Ok(None);
@@ -44,7 +44,7 @@ impl Legacy {
             value.extend_from_slice(&piece?.1);
         }
         let length = length.try_into().map_or(0, u32::from_be_bytes);
-        Ok(Some(Some(value).filter(|value| u32::try_from(value.len()) == Ok(length))))
+        Ok(Some(value).filter(|value| u32::try_from(value.len()) == Ok(length)))
     }
 
     /// Packs what stands each by itself. Where it is cut short, the next start goes on.

@@ -22,9 +22,9 @@ use due::Due;
 /// Places that may change during a copy; with more of them it is given up, and tried again when the files have grown.
 const CHANGED: usize = 500_000;
 /// Of these so many are brought over at a time, more than a group that goes into the database writes: some 60 ms of work.
-const SLICE: usize = if cfg!(test) { 512 } else { 4_096 };
+const SLICE: usize = if cfg!(test) { 512 } else { 8_192 };
 /// While nobody waits, so many times that.
-const SLICES_AT_REST: usize = 16;
+const SLICES_AT_REST: usize = 8;
 
 /// Watches the size of sled's files.
 #[derive(Debug)]
@@ -216,19 +216,13 @@ impl UnderWay {
         let number = (Tree::Meta, keys::NUMBER.to_vec());
         self.changed.remove(&number);
         for _ in 0..slices {
-            let mut slice = Writes::new();
-            while slice.len() < SLICE
-                && let Some(place) = self.changed.pop_first()
-            {
-                let value = database.get(place.0, &place.1)?.map(|value| value.to_vec());
-                slice.insert(place, value);
-            }
-            copy.write(&slice)?;
+            let places = std::iter::from_fn(|| self.changed.pop_first()).take(SLICE);
+            copy.write(&database.get_all(places)?)?;
         }
         if !self.changed.is_empty() {
             return Ok(false);
         }
-        let value = database.get(number.0, &number.1)?.map(|value| value.to_vec());
+        let value = database.get(number.0, &number.1)?;
         copy.write(&[(number, value)].into())?;
         copy.sync()?;
         Ok(true)

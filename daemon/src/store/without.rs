@@ -7,6 +7,8 @@ use std::cell::Cell;
 pub(super) enum Rule {
     /// R1: a group is answered once it is durable. Without it, once it is written.
     DurableBeforeTheAnswer,
+    /// What stands apart from sled is durable before sled is. Without it, never.
+    ValuesDurableFirst,
     /// R23: rows and cursor are one write. Without it the cursor goes first, in a write of its own.
     OneWrite,
 }

@@ -101,6 +101,9 @@ fn a_database_is_a_map_whatever_is_packed_or_stands_apart() {
                 assert_eq!(scanned(&database, tree, &prefix, from), from_model(&model, tree, &prefix, from), "{tree:?} {from:?}");
             }
         }
+        let places: std::collections::BTreeSet<_> = (0..50).map(|_| key(&mut dice)).collect();
+        let expected = places.iter().map(|place| (place.clone(), model.get(place).cloned())).collect();
+        assert_eq!(database.get_all(places.into_iter()).unwrap(), expected);
         let last = from_model(&model, Tree::Feed, &keys::changes(EpochId(7)), Bound::Included(&keys::changes(EpochId(7))));
         let last = last.last().and_then(|(key, _)| keys::last_number(key));
         assert_eq!(database.last_change(&keys::changes(EpochId(7))).unwrap(), last);

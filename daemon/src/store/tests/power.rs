@@ -143,6 +143,23 @@ fn no_power_cut_takes_an_acknowledged_change_or_tears_a_set() {
     }
 }
 
+/// How many cuts leave a store that opens, and of which something has to be fetched again.
+fn inconsistent(run: &Run) -> usize {
+    let mut dice = Dice(11);
+    let is_inconsistent = |_: &u64| {
+        let left = cut(run, 1 + dice.below(run.ops.len()), &mut dice);
+        let (_, findings) = open(left.path());
+        findings.iter().any(|finding| finding.code == FindingCode::StoreInconsistent)
+    };
+    (0..cuts()).filter(is_inconsistent).count()
+}
+
+#[test]
+fn a_power_cut_never_takes_a_value_from_under_its_mark_and_it_is_noticed_when_it_does() {
+    assert_eq!(inconsistent(&run(45, 9)), 0);
+    assert!(inconsistent(&without::rule(Rule::ValuesDurableFirst, || run(45, 9))) > 0, "no cut shows that the rule is gone");
+}
+
 #[test]
 fn what_is_left_of_a_power_cut_neither_kills_nor_hangs_the_store() {
     let run = run(30, 7);
