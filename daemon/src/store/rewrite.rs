@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use super::batch::Footprint;
-use super::database::{Database, Fault, Place, Tree, Writes, catch_panic};
+use super::database::{Database, Fault, Place, Tree, catch_panic};
 use super::disk;
 use super::home;
 use super::keys;
