@@ -33,6 +33,9 @@ pub(super) struct Batch<'d, 'w, 'e> {
     pending: Vec<Pending<'w>>,
     /// The block whose values are being written.
     block: Option<Block>,
+    /// A block takes the place of one with values that the journal's tail need not have any more: it must be durable before sled is told
+    /// of it, or a power cut could take both.
+    replaces: bool,
     footprint: Footprint,
     each: Each<'e>,
 }
@@ -46,12 +49,14 @@ struct Pending<'w> {
 struct Block {
     place: Place,
     slots: Slots,
+    /// It was there before.
+    is_old: bool,
 }
 
 impl<'d, 'w, 'e> Batch<'d, 'w, 'e> {
     pub(super) fn new(database: &'d Database, end: MutexGuard<'d, Output>, each: Each<'e>) -> Self {
         let footprint = Footprint::default();
-        Self { database, end, bytes: Vec::new(), pending: Vec::new(), block: None, footprint, each }
+        Self { database, end, bytes: Vec::new(), pending: Vec::new(), block: None, replaces: false, footprint, each }
     }
 
     /// Takes a write in. Places come in their order.
@@ -87,16 +92,19 @@ impl<'d, 'w, 'e> Batch<'d, 'w, 'e> {
             other => {
                 self.block = other;
                 self.close()?;
-                let slots = self.database.block(tree, &place.1)?.unwrap_or_default();
+                let found = self.database.block(tree, &place.1)?;
+                let is_old = found.is_some();
+                let slots = found.unwrap_or_default();
                 self.footprint.went = self.footprint.went.saturating_add(apart(&slots) as u64);
-                Block { place, slots }
+                Block { place, slots, is_old }
             }
         };
         Ok(self.block.insert(block))
     }
 
     fn close(&mut self) -> sled::Result<()> {
-        let Some(Block { place, slots }) = self.block.take() else { return Ok(()) };
+        let Some(Block { place, slots, is_old }) = self.block.take() else { return Ok(()) };
+        self.replaces |= is_old && !slots.is_empty();
         self.footprint.came = self.footprint.came.saturating_add(apart(&slots) as u64);
         let stored = (!slots.is_empty()).then(|| self.stored(&packed::pack(&slots), packed::INLINE)).transpose()?;
         self.pending.push(Pending { place: Cow::Owned(place), stored });
@@ -116,8 +124,11 @@ impl<'d, 'w, 'e> Batch<'d, 'w, 'e> {
     }
 
     fn write(&mut self) -> sled::Result<()> {
-        database_changes(self.database.dir());
         self.end.write(&self.bytes)?;
+        if std::mem::take(&mut self.replaces) {
+            values::sync(&self.end)?;
+        }
+        database_changes(self.database.dir());
         self.bytes.clear();
         for Pending { place, stored } in self.pending.drain(..) {
             let tree = self.database.tree(place.0);

@@ -93,12 +93,17 @@ impl Values {
 
     /// Makes what was appended durable.
     pub(super) fn sync(&self) -> io::Result<()> {
-        #[cfg(test)]
-        if is_out(Rule::ValuesDurableFirst) {
-            return Ok(());
-        }
-        self.end().sync()
+        sync(&self.end())
     }
+}
+
+/// Makes what was appended to the file durable, for whoever holds its [end](Values::end).
+pub(super) fn sync(end: &Output) -> io::Result<()> {
+    #[cfg(test)]
+    if is_out(Rule::ValuesDurableFirst) {
+        return Ok(());
+    }
+    end.sync()
 }
 
 #[cfg(test)]
