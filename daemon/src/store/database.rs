@@ -126,9 +126,8 @@ impl Database {
             let Some((block, slot)) = packed::place(tree, key) else {
                 return self.tree(tree).get(key)?.map(|stored| self.whole(&stored)).transpose();
             };
-            let Some(stored) = self.tree(tree).get(block)? else { return Ok(None) };
-            let found = packed::find(&self.whole(&stored)?, slot).unwrap_or_else(|| Some(packed::LOST.to_vec()));
-            found.map(|stored| self.whole(&stored)).transpose()
+            let stored = self.block(tree, &block)?.and_then(|mut slots| slots.remove(&slot));
+            stored.map(|stored| self.whole(&stored)).transpose()
         })
     }
 
@@ -156,11 +155,11 @@ impl Database {
         self.tree(tree).get(block)?.map(|stored| self.slots(&stored)).transpose()
     }
 
-    /// The keys of the values that are in one block with the one at `key`, which is among them if it is in one.
-    pub(super) fn beside(&self, tree: Tree, key: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
-        let Some((block, _)) = packed::place(tree, key) else { return Ok(Vec::new()) };
-        let slots = fenced(|| self.block(tree, &block))?.unwrap_or_default();
-        Ok(slots.into_keys().filter_map(|slot| packed::key(&block, slot)).collect())
+    /// The values that are in one block with the one at a place, which is among them; that one alone when it is in no block.
+    pub(super) fn beside(&self, (tree, key): &Place) -> Result<Writes, Fault> {
+        let Some((block, _)) = packed::place(*tree, key) else { return self.get_all(std::iter::once((*tree, key.clone()))) };
+        let slots = fenced(|| self.block(*tree, &block))?.unwrap_or_default();
+        self.get_all(slots.into_keys().filter_map(|slot| Some((*tree, packed::key(&block, slot)?))))
     }
 
     /// The value for which `stored` stands in a tree. A mark without its value is no value, so whoever decodes it finds it damaged.

@@ -96,7 +96,7 @@ pub(super) fn mend(places: BTreeSet<Place>, database: &Database, journal: &Path,
             continue;
         }
         match tree {
-            Tree::Outbox => from_journal.extend(damaged_beside(database, place)?),
+            Tree::Outbox => from_journal.extend(damaged_beside(database, &place)?),
             Tree::Feed => mend.cut_feed(place, &mut ledgers)?,
             Tree::Replica => mend.take_out(place, value::says_live(&bytes), &mut ledgers)?,
             // Of the bookkeeping nothing can be taken out alone: the next start repairs it.
@@ -160,17 +160,11 @@ impl Mend {
     }
 }
 
-/// What is damaged of the values that are in one block with a damaged one.
-fn damaged_beside(database: &Database, place: Place) -> Result<Vec<Place>, Fault> {
-    let mut damaged = Vec::new();
-    let beside = database.beside(place.0, &place.1)?;
-    for key in beside {
-        if database.get(place.0, &key)?.is_some_and(|bytes| value::whole(&key, &bytes).is_err()) {
-            damaged.push((place.0, key));
-        }
-    }
-    damaged.push(place);
-    Ok(damaged)
+/// What is damaged of the values that are in one block with the one at a place.
+fn damaged_beside(database: &Database, place: &Place) -> Result<impl Iterator<Item = Place>, Fault> {
+    let is_damaged =
+        |((_, key), bytes): &(Place, Option<Vec<u8>>)| bytes.as_ref().is_some_and(|bytes| value::whole(key, bytes).is_err());
+    Ok(database.beside(place)?.into_iter().filter(is_damaged).map(|(place, _)| place))
 }
 
 /// The last damaged change from `seq` on, which is one, and the bytes of the changes behind it.

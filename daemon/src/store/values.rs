@@ -29,6 +29,7 @@ const MARK_BYTES: usize = 13;
 /// Where a value stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
+    /// Where it begins in the file, in bytes.
     pub(super) offset: u64,
     /// The value's length, in bytes.
     pub(super) length: u32,
