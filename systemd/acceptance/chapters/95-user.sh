@@ -1,15 +1,20 @@
 chapter "A user's own daemon"
 
-need in_box dpkg --install /root/aesyncd.deb
-need sh_in_box 'systemctl disable --now aesyncd.service; loginctl enable-linger own'
+need in_box loginctl enable-linger own
 own() {
     as own env XDG_RUNTIME_DIR="/run/user/$(in_box id -u own)" HOME=/home/own "$@"
 }
 need within 30 own systemctl --user is-active default.target
+need in_box dpkg --install /root/aesyncd.deb
+need in_box systemctl disable --now aesyncd.service
+check "where his manager ran before, the unit starts as soon as the package is there" own systemctl --user start aesyncd
 check "systemd has nothing to say about the user unit" silent own systemd-analyze --user verify --man=no /usr/lib/systemd/user/aesyncd.service
-check "its exposure is at most 1.4, inside" own systemd-analyze --user security --threshold=14 --no-pager aesyncd.service
-check "and offline" in_box systemd-analyze security --offline=true --threshold=14 --no-pager /usr/lib/systemd/user/aesyncd.service
-check "the user unit starts" own systemctl --user enable --now aesyncd
+# What this systemd can't start of it (User=) is taken out by the generator of the package.
+if [[ $(in_box systemctl --version) == "systemd 252 "* ]]; then generated=yes exposure=1.4; else generated=no exposure=1.2; fi
+check "its exposure is at most $exposure, inside" own systemd-analyze --user security --threshold="${exposure/./}" --no-pager aesyncd.service
+check "and as it is at most 1.2, offline" own systemd-analyze --user security --offline=true --threshold=12 --no-pager /usr/lib/systemd/user/aesyncd.service
+check "where the generator can't write it is silent, and no session fails" silent own /usr/lib/systemd/user-generators/aesyncd /proc /proc /proc
+check "and it is enabled" own systemctl --user enable --now aesyncd
 check "aectl finds it by itself" says "/aesyncd/aesyncd.sock" own aectl socket-path
 check "its user is its admin: he signs in" says "Signed in to tenant $TENANT" \
     own sh -c "aectl login --server http://127.0.0.1:3000 --email '$EMAIL' <$PASSWORD_FILE"
@@ -43,7 +48,8 @@ check "and reached at its socket, with what it had" own aectl wait synced --time
 
 # A shell in place of the daemon, beside it in the very same sandbox.
 need sh_in_box 'mkdir -p /etc/systemd/user; sed -e "s|^ExecStart=.*|ExecStart=/bin/sh /opt/probe\nStandardOutput=truncate:/home/own/probe.out\nStandardError=inherit|" \
-    -e "s/^Type=.*/Type=oneshot/" -e "/^WatchdogSec=/d" -e "/^Restart/d" -e "/^RuntimeDirectory/d" /usr/lib/systemd/user/aesyncd.service >/etc/systemd/user/probe.service'
+    -e "s/^Type=.*/Type=oneshot/" -e "/^WatchdogSec=/d" -e "/^Restart/d" -e "/^RuntimeDirectory/d" /usr/lib/systemd/user/aesyncd.service >/etc/systemd/user/probe.service
+    generated=/run/user/$(id -u own)/systemd/generator/aesyncd.service.d; if test -d "$generated"; then cp -r "$generated" /etc/systemd/user/probe.service.d; fi'
 need own systemctl --user daemon-reload
 need own sh -c 'mkdir -p ~/.ssh; echo secret >~/.ssh/id_ed25519; test -S "$XDG_RUNTIME_DIR/bus"'
 # own_probe SCRIPT, own_refused TEXT SCRIPT: as in the chapter on the sandbox of the system's daemon.
@@ -73,7 +79,7 @@ check "where it is not for others" in_box test "$(in_box stat -c '%a %U' /proc/k
 check "it can't ask for it" own_refused "not permitted" 'dmesg'
 check "it can't have a namespace of its own" own_refused "not permitted" 'unshare --user true'
 check "it has no capability left, not even in the bounding set" own_probe '! grep -E "^Cap(Inh|Prm|Eff|Bnd|Amb):.*[1-9a-f]" /proc/self/status'
-need sh_in_box 'rm -r /etc/systemd/user/probe.service /opt/probe /home/own/probe.out /home/own/.ssh'
+need sh_in_box 'rm -rf /etc/systemd/user/probe.service.d; rm -r /etc/systemd/user/probe.service /opt/probe /home/own/probe.out /home/own/.ssh'
 check "its user is who he is to it: he pauses and resumes it" own sh -c 'aectl pause && aectl resume'
 
 # with LINE...: what a drop-in of the user has in [Service], and a start with it.
@@ -93,18 +99,23 @@ need with ProtectKernelLogs=no
 check "and runs with a drop-in" own aectl wait synced --timeout 30s
 need in_box umount /proc/kmsg
 
-# systemd-analyze takes it for root's until it is told whose it is.
-if [[ $(in_box systemctl --version) == "systemd 252 "* ]]; then
-    with User=%u >/dev/null 2>&1 || true
-    check "told whose it is, this systemd fails with 216" within 30 says "status=216/GROUP" in_box journalctl --no-pager --output=cat USER_UNIT=aesyncd.service
+# The unit as it is, without what the generator makes of it.
+user_is() {
+    same "$(own systemctl --user show --property=User --value aesyncd)" "$1"
+}
+if [[ $generated == yes ]]; then
+    need sh_in_box 'mv /usr/lib/systemd/user-generators/aesyncd /opt/generator'
+    with "" >/dev/null 2>&1 || true
+    check "without its generator this systemd can't start the unit: it fails with 216" within 30 says "status=216/GROUP" in_box journalctl --no-pager --output=cat USER_UNIT=aesyncd.service
+    need sh_in_box 'mv /opt/generator /usr/lib/systemd/user-generators/aesyncd'
     need with ""
+    check "with it the unit names no user" user_is ""
+    check "and runs" own aectl wait synced --timeout 30s
 else
-    need with User=%u
-    check "told whose it is, its exposure is at most 1.2" own systemd-analyze --user security --threshold=12 --no-pager aesyncd.service
-    check "and it runs" own aectl wait synced --timeout 30s
-    need own sh -c 'echo x >/dev/shm/of-another; systemctl --user restart aesyncd'
-    check "a stop leaves what its user's other programs share" in_box test -s /dev/shm/of-another
+    check "the generator leaves the user that the unit names" user_is own
 fi
+need own sh -c 'echo x >/dev/shm/of-another; systemctl --user restart aesyncd'
+check "a stop leaves what its user's other programs share" in_box test -s /dev/shm/of-another
 
 # A system that gives its users no namespaces.
 need sh_in_box 'mkdir -p /run/systemd/system/user@.service.d; printf "[Service]\nRestrictNamespaces=~user\n" >/run/systemd/system/user@.service.d/no-namespaces.conf
