@@ -1,33 +1,64 @@
-//! The C library's memory allocator, told to keep little.
+//! The memory allocator of the daemon: jemalloc, told to keep little.
 //!
-//! glibc gives each thread a heap of its own, what one thread frees of another one's heap stays with the process, and so do the pages between
-//! two pieces that are in use. For a daemon that once read a large answer this is more than all that it needs. Where the C library is
-//! another one, nothing here does anything.
+//! glibc's keeps what one thread frees of another one's heap, and the pages between two pieces that are in use: for a daemon that once read a
+//! large answer more than all that it needs. It has one lock to a heap, and on their way through the store records are made by one thread
+//! and freed by another. What C libraries take is glibc's still, with one heap. Where the system is another one than Linux with glibc, the
+//! allocator is the system's.
 //!
 //! A crate of its own, so that every other one can forbid unsafe code.
 
-/// Sets two heaps for all threads, one of which the store's thread has nearly to itself (they waited for one another with a single one), and
-/// gives pieces of 1 MiB and more back as soon as they are free. To be called once, before there is a second thread. What a person has set in the environment (`MALLOC_ARENA_MAX`, `MALLOC_MMAP_THRESHOLD_`) is left alone.
-pub fn keep_little() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    for (name, parameter, value) in
-        [("MALLOC_ARENA_MAX", libc::M_ARENA_MAX, 2), ("MALLOC_MMAP_THRESHOLD_", libc::M_MMAP_THRESHOLD, 1024 * 1024)]
-    {
-        if std::env::var_os(name).is_none() {
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod linux {
+    use std::ffi::CStr;
+    use std::ptr::null_mut;
+
+    use tikv_jemalloc_sys::mallctl;
+
+    #[global_allocator]
+    static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+    /// Two arenas for all threads, and a second until pages that nobody uses go back to the system. jemalloc reads it when it starts.
+    // SAFETY: jemalloc expects a symbol of this name, a pointer to a text that ends with a zero, and only reads it.
+    #[unsafe(export_name = "_rjem_malloc_conf")]
+    static CONFIGURATION: &[u8; 47] = b"narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0\0";
+
+    pub(crate) fn keep_little() {
+        // What a person has set in the environment is left alone.
+        if std::env::var_os("MALLOC_ARENA_MAX").is_none() {
             // It says whether it knew the parameter; one that it does not know leaves everything as it was.
             // SAFETY: it takes two numbers, keeps no pointer, and can be called at any time.
-            let _ = unsafe { libc::mallopt(parameter, value) };
+            let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
         }
+    }
+
+    pub(crate) fn give_back() {
+        // What this thread has put aside; then the pages of all arenas, whose number is MALLCTL_ARENAS_ALL.
+        for command in [c"thread.tcache.flush", c"arena.4096.purge"] {
+            run(command);
+        }
+        // It says whether there was anything to give.
+        // SAFETY: it takes a number, and touches only pages that are free.
+        let _ = unsafe { libc::malloc_trim(0) };
+    }
+
+    /// A command without arguments.
+    fn run(command: &CStr) {
+        // It says whether it knew the command; one that it does not know does nothing.
+        // SAFETY: the name ends with a zero, and nothing is read or written.
+        let _ = unsafe { mallctl(command.as_ptr(), null_mut(), null_mut(), null_mut(), 0) };
     }
 }
 
-/// Gives the pages back on which nothing is in use. It goes through the whole heap, during which nobody can allocate: about a millisecond
-/// for ten megabytes.
-pub fn give_back() {
-    // It says whether there was anything to give.
+/// Sets one heap for what C libraries take. To be called once, before there is a second thread.
+pub fn keep_little() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: it takes a number, and touches only pages that are free.
-    let _ = unsafe { libc::malloc_trim(0) };
+    linux::keep_little();
+}
+
+/// Gives the pages back on which nothing is in use. Takes a millisecond for some ten megabytes.
+pub fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    linux::give_back();
 }
 
 #[cfg(all(test, target_os = "linux", target_env = "gnu"))]
@@ -55,5 +86,22 @@ mod tests {
         let after = resident();
         assert!(after + 20_000 < before, "{before} kB before, {after} kB after");
         assert_eq!(pieces.len(), 400);
+    }
+
+    #[test]
+    fn the_allocator_is_the_one_that_was_configured() {
+        let mut arenas = 0_u32;
+        let mut length = size_of::<u32>();
+        // SAFETY: `opt.narenas` is an unsigned number, there is room for one, and nothing is written.
+        let code = unsafe {
+            tikv_jemalloc_sys::mallctl(
+                c"opt.narenas".as_ptr(),
+                (&raw mut arenas).cast(),
+                &raw mut length,
+                std::ptr::null_mut(),
+                0,
+            )
+        };
+        assert_eq!((code, arenas), (0, 2));
     }
 }

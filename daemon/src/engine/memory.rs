@@ -7,9 +7,10 @@ use aesync_protocol::Change;
 use aesync_protocol::codec::EncodedChange;
 use aesync_protocol::response::EntryState;
 
+use super::admit::size;
 use super::durable::{Cursor, Entry, EpochId, Ledger, Overlay, Registry, Row, StoredAnswer};
 use super::notices::Notices;
-use super::view::{Read, ReadError, View};
+use super::view::{Aged, Read, ReadError, View};
 use super::write_set::{Write, WriteSet};
 
 type ById<T> = BTreeMap<(EpochId, String, String), T>;
@@ -126,6 +127,11 @@ impl View for Memory {
             change.decode().map_err(damaged)
         };
         kept.take(limit).map(decoded).collect()
+    }
+
+    fn ages(&self, epoch: EpochId, after: u64, limit: usize) -> Read<Vec<Aged>> {
+        let aged = |change: Change| Aged { seq: change.seq, at: change.at, bytes: size(&change) };
+        Ok(self.changes(epoch, after, limit)?.into_iter().map(aged).collect())
     }
 
     fn answer(&self, epoch: EpochId, request_id: &str) -> Read<Option<StoredAnswer>> {

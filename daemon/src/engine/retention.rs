@@ -4,7 +4,6 @@
 
 use aesync_protocol::Timestamp;
 
-use super::admit::size;
 use super::draft::Draft;
 use super::durable::Row;
 use super::transact::Done;
@@ -74,13 +73,13 @@ fn trim_changes(draft: &mut Draft<'_>) -> Read<bool> {
     let oldest = draft.at().plus_millis(-draft.settings().feed_retention_ms);
     let most = draft.settings().feed_bytes;
     let (first, last, mut bytes) = (draft.ledger().first_seq, draft.ledger().last_seq, draft.ledger().feed_bytes);
-    let page = draft.view().changes(draft.epoch(), first.saturating_sub(1), SLICE)?;
+    let page = draft.view().ages(draft.epoch(), first.saturating_sub(1), SLICE)?;
     let mut end = None;
     for change in &page {
         if change.seq >= last || (change.at >= oldest && bytes <= most) {
             break;
         }
-        bytes = bytes.saturating_sub(size(change));
+        bytes = bytes.saturating_sub(change.bytes);
         end = Some(change.seq);
     }
     if let Some(end) = end {

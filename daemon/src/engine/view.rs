@@ -1,7 +1,7 @@
 //! How the engine reads the durable state.
 
-use aesync_protocol::Change;
 use aesync_protocol::response::EntryState;
+use aesync_protocol::{Change, Timestamp};
 
 use super::durable::{Cursor, Entry, EpochId, Ledger, Overlay, Registry, Row, StoredAnswer};
 use super::notices::Notices;
@@ -18,6 +18,17 @@ pub struct ReadError {
 
 /// What a read gives.
 pub type Read<T> = Result<T, ReadError>;
+
+/// What the retention of a change goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aged {
+    /// Its seq.
+    pub seq: u64,
+    /// When it happened, by this machine's clock.
+    pub at: Timestamp,
+    /// Its length as JSON, in bytes.
+    pub bytes: u64,
+}
 
 /// The durable state as it is at one moment. The store implements it on sled, the model test on maps.
 ///
@@ -48,6 +59,8 @@ pub trait View {
     fn cursor(&self, epoch: EpochId, entity_type: &str) -> Read<Cursor>;
     /// Changes ordered by seq, from the first greater than `after`, at most `limit`.
     fn changes(&self, epoch: EpochId, after: u64, limit: usize) -> Read<Vec<Change>>;
+    /// Of the same changes, only what their retention goes by.
+    fn ages(&self, epoch: EpochId, after: u64, limit: usize) -> Read<Vec<Aged>>;
     /// The answer that a push with this request id got.
     fn answer(&self, epoch: EpochId, request_id: &str) -> Read<Option<StoredAnswer>>;
     /// Such answers ordered by request id, from the first greater than `after`, at most `limit`.

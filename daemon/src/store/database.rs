@@ -12,11 +12,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::batch::{self, Batch, Footprint};
+use super::compact;
 use super::disk::{database_synced, open_to_sync, sync_dir};
 use super::keys;
 use super::legacy::Legacy;
+use super::mark_cache::{Known, MarkCache};
 use super::packed::{self, Slots};
 use super::patience::patient;
+use super::value;
 use super::values::{self, Mark, Values};
 
 /// The trees. Their numbers are on disk: only append.
@@ -52,7 +55,9 @@ pub(super) type Writes = BTreeMap<Place, Option<Vec<u8>>>;
 
 /// sled's share of the cache: besides the pages that it counts, it keeps up to sixteen thousand that it has not counted yet, a table of
 /// all pages, and what the allocator can't give back of them.
-const SHARE: u64 = 8;
+const SHARE: u64 = 4;
+/// The share of the marks: at the default, those of a million and more.
+const MARKS_SHARE: u64 = 4;
 /// The least that sled's cache works with, in bytes.
 const LEAST_CACHE: u64 = 256 * 1024;
 
@@ -81,6 +86,7 @@ pub(super) struct Database {
     db: sled::Db,
     trees: [sled::Tree; 4],
     values: Values,
+    pub(super) marks: MarkCache,
     legacy: Legacy,
     dir: PathBuf,
     /// sled's log, for an fdatasync of our own.
@@ -101,10 +107,12 @@ impl Database {
         };
         let log = open_to_sync(&dir.join("db"))?;
         let values = Values::open(dir)?;
-        let database = Self { db, trees, values, legacy, dir: dir.to_path_buf(), log, synced_blobs: Mutex::default() };
+        let [replica, ..] = &trees;
+        let marks = MarkCache::new(cache_bytes / MARKS_SHARE, fenced(|| Ok(replica.is_empty()))?);
+        let database = Self { db, trees, values, marks, legacy, dir: dir.to_path_buf(), log, synced_blobs: Mutex::default() };
         database.sync()?;
         sync_dir(dir)?;
-        database.legacy.pack(&database)?;
+        database.legacy.bring_over(&database)?;
         Ok(database)
     }
 
@@ -113,7 +121,7 @@ impl Database {
             // No timer: whoever is promised durability calls `sync`.
             let cache = (cache_bytes / SHARE).max(LEAST_CACHE);
             let db = sled::Config::new().path(dir).cache_capacity(cache).flush_every_ms(None).open()?;
-            let trees = [db.open_tree("replica")?, db.open_tree("outbox-4")?, db.open_tree("feed-4")?, db.open_tree("meta")?];
+            let trees = [db.open_tree("replica-5")?, db.open_tree("outbox-4")?, db.open_tree("feed-4")?, db.open_tree("meta")?];
             let legacy = Legacy::of(&db)?;
             Ok((db, trees, legacy))
         };
@@ -123,9 +131,7 @@ impl Database {
     /// The value at a place.
     pub(super) fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         fenced(|| {
-            let Some((block, slot)) = packed::place(tree, key) else {
-                return self.tree(tree).get(key)?.map(|stored| self.whole(&stored)).transpose();
-            };
+            let Some((block, slot)) = packed::place(tree, key) else { return self.single(tree, key) };
             let stored = self.block(tree, &block)?.and_then(|mut slots| slots.remove(&slot));
             stored.map(|stored| self.whole(&stored)).transpose()
         })
@@ -135,9 +141,7 @@ impl Database {
     pub(super) fn get_all(&self, places: impl Iterator<Item = Place>) -> Result<Writes, Fault> {
         let mut open: Option<(Place, Slots)> = None;
         let mut get = |(tree, key): &Place| {
-            let Some((block, slot)) = packed::place(*tree, key) else {
-                return self.tree(*tree).get(key)?.map(|stored| self.whole(&stored)).transpose();
-            };
+            let Some((block, slot)) = packed::place(*tree, key) else { return self.single(*tree, key) };
             let block = (*tree, block);
             let slots = match open.take() {
                 Some((place, slots)) if place == block => slots,
@@ -148,6 +152,26 @@ impl Database {
             value
         };
         fenced(|| places.map(|place| get(&place).map(|value| (place, value))).collect())
+    }
+
+    /// The value at a place that is in no block.
+    fn single(&self, tree: Tree, key: &[u8]) -> sled::Result<Option<Vec<u8>>> {
+        let place = compact::stored(tree, key);
+        let known = if tree == Tree::Replica { self.marks.find(&place) } else { Known::Unknown(0) };
+        match known {
+            Known::Absent => return Ok(None),
+            Known::At(mark) => {
+                if let Some(value) = self.values.get(mark)?.filter(|value| value::whole(key, value).is_ok()) {
+                    return Ok(Some(value));
+                }
+            }
+            Known::Unknown(_) => {}
+        }
+        let Some(stored) = self.tree(tree).get(&place)? else { return Ok(None) };
+        if let (Tree::Replica, Known::Unknown(writes)) = (tree, known) {
+            self.marks.read(&place, &stored, writes);
+        }
+        self.whole(&stored).map(Some)
     }
 
     /// The values of a block, those that are large as their marks; of one that does not read, all damaged.
@@ -201,7 +225,7 @@ impl Database {
             Bound::Unbounded => false,
         };
         let start = match from {
-            Bound::Included(from) | Bound::Excluded(from) => packed::floor(tree, from),
+            Bound::Included(from) | Bound::Excluded(from) => compact::stored(tree, &packed::floor(tree, from)).into_owned(),
             Bound::Unbounded => Vec::new(),
         };
         // Whether it goes on.
@@ -212,7 +236,7 @@ impl Database {
             for pair in self.tree(tree).range(start..) {
                 let (key, stored) = pair?;
                 if !packed::is_packed(tree, &key) {
-                    if !give(&key, &stored)? {
+                    if !give(&compact::key(tree, &key), &stored)? {
                         return Ok(());
                     }
                     continue;

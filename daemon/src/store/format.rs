@@ -8,8 +8,9 @@ use super::disk::{Output, sync_dir};
 use super::error::OpenError;
 
 /// The version of the layout that this build writes. Since 2 the journal is ahead of sled, which version 1 would not believe;
-/// since 3 large values stand apart; since 4 all but the smallest do, in a file of their own, and the feed is packed.
-pub(super) const FORMAT: u32 = 4;
+/// since 3 large values stand apart; since 4 all but the smallest do, in a file of their own, and the feed is packed; since 5 the ids in
+/// sled's keys are shorter.
+pub(super) const FORMAT: u32 = 5;
 /// What the file begins with.
 const TITLE: &str = "aesyncd state ";
 

@@ -15,7 +15,8 @@
 //! | meta | `n` | the number of the last write set |
 //! | meta | `r` | registry |
 //!
-//! What ends with a number is stored in [blocks](super::packed), but for what is in `meta`.
+//! What ends with a number is stored in [blocks](super::packed), but for what is in `meta`. What is in `replica` has [shorter
+//! ids](super::compact) there.
 
 use aesync_protocol::response::EntryState;
 
@@ -46,6 +47,9 @@ pub(super) const STATES: [EntryState; 9] = [
     EntryState::Conflict,
     EntryState::Discarded,
 ];
+
+/// Bytes before the length of a type: those of the epoch and of the kind.
+const TYPED: usize = 5;
 
 /// Whether the journal keeps what stands at a place: what can't be fetched again, the registry, which says whose it is, and what nobody
 /// has acknowledged.
@@ -146,16 +150,22 @@ pub(super) fn parse_change(key: &[u8]) -> Option<(EpochId, u64)> {
 
 /// Whose and of what type a base row or an overlay is, and whether it is a base row.
 pub(super) fn parse_typed(key: &[u8]) -> Option<(EpochId, bool, &str)> {
-    let (epoch, rest) = key.split_first_chunk::<4>()?;
+    let (head, _) = split_typed(key)?;
+    let (epoch, rest) = head.split_first_chunk::<4>()?;
     let (which, rest) = rest.split_first()?;
-    let (length, rest) = rest.split_first_chunk::<4>()?;
-    let entity_type = rest.get(..usize::try_from(u32::from_be_bytes(*length)).ok()?)?;
     let is_row = match which {
         b'b' => true,
         b'o' => false,
         _ => return None,
     };
-    Some((EpochId(u32::from_be_bytes(*epoch)), is_row, std::str::from_utf8(entity_type).ok()?))
+    Some((EpochId(u32::from_be_bytes(*epoch)), is_row, std::str::from_utf8(rest.get(4..)?).ok()?))
+}
+
+/// What the key of a base row or an overlay has before its id, and the id.
+pub(super) fn split_typed(key: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = key.get(TYPED..)?.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    (length <= rest.len()).then(|| key.split_at_checked(TYPED.checked_add(4)?.checked_add(length)?))?
 }
 
 /// What stands under a key, for people.

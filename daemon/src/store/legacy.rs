@@ -1,6 +1,8 @@
-//! What stores of a format before 4 hold in another way (rule R46): large values in pieces in a tree of their own, and each entry and each
-//! change by itself. The pieces are read as they are until a rewrite of the database leaves them behind; the rest is packed at the start.
+//! What stores of older formats hold in another way (rule R46). Before 4, large values were in pieces in a tree of their own, and each entry
+//! and each change stood by itself; before 5, base rows and overlays had the whole of their ids. The pieces are read as they are until a
+//! rewrite of the database leaves them behind; the rest is brought over at the start.
 
+use super::compact;
 use super::database::{Database, Fault, Tree, fenced};
 
 /// What the mark of a value in pieces begins with. A number of 128 bits follows, and the value's length, of 32; both big-endian.
@@ -11,7 +13,9 @@ const MARK_BYTES: usize = 21;
 const PIECES: &str = "apart";
 /// The trees of what is packed by now.
 const UNPACKED: [(Tree, &str); 2] = [(Tree::Outbox, "outbox"), (Tree::Feed, "feed")];
-/// Values that are packed in one step.
+/// The tree of what has shorter keys by now.
+const WHOLE_KEYS: (Tree, &str) = (Tree::Replica, "replica");
+/// Values that are brought over in one step.
 const STEP: usize = 8_192;
 
 /// What is left of an older format.
@@ -19,6 +23,7 @@ const STEP: usize = 8_192;
 pub(super) struct Legacy {
     pieces: Option<sled::Tree>,
     unpacked: Vec<(Tree, sled::Tree)>,
+    whole_keys: Option<sled::Tree>,
 }
 
 impl Legacy {
@@ -30,7 +35,7 @@ impl Legacy {
         for (tree, name) in UNPACKED {
             unpacked.extend(open(name)?.map(|old| (tree, old)));
         }
-        Ok(Self { pieces: open(PIECES)?, unpacked })
+        Ok(Self { pieces: open(PIECES)?, unpacked, whole_keys: open(WHOLE_KEYS.1)? })
     }
 
     /// The value that stands in pieces, when that is what `stored` says, and all of it is there.
@@ -47,9 +52,32 @@ impl Legacy {
         Ok(Some(value).filter(|value| u32::try_from(value.len()) == Ok(length)))
     }
 
-    /// Packs what stands each by itself. Where it is cut short, the next start goes on.
-    pub(super) fn pack(&self, database: &Database) -> Result<(), Fault> {
-        self.unpacked.iter().try_for_each(|(tree, old)| pack_tree(database, *tree, old))
+    /// Packs what stands each by itself, and shortens keys. Where it is cut short, the next start goes on.
+    pub(super) fn bring_over(&self, database: &Database) -> Result<(), Fault> {
+        self.unpacked.iter().try_for_each(|(tree, old)| pack_tree(database, *tree, old))?;
+        self.whole_keys.iter().try_for_each(|old| shorten_keys(database, old))
+    }
+}
+
+/// Values stay where they are, in the tree or apart from it.
+fn shorten_keys(database: &Database, old: &sled::Tree) -> Result<(), Fault> {
+    let (tree, _) = WHOLE_KEYS;
+    loop {
+        let step: Vec<_> = fenced(|| old.iter().take(STEP).collect::<sled::Result<_>>())?;
+        if step.is_empty() {
+            return Ok(());
+        }
+        fenced(|| {
+            step.iter().try_for_each(|(key, stored)| {
+                let key = compact::stored(tree, key);
+                let previous = database.tree(tree).insert(&key, stored)?;
+                database.marks.wrote(&key, Some(stored), previous.as_deref());
+                Ok(())
+            })
+        })?;
+        // The journal need not have them, so they must be durable there before they go here.
+        database.sync()?;
+        fenced(|| step.iter().try_for_each(|(key, _)| old.remove(key).map(drop)))?;
     }
 }
 

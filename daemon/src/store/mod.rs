@@ -19,6 +19,7 @@
 mod batch;
 mod check;
 mod choose;
+mod compact;
 mod compare;
 mod database;
 mod disk;
@@ -34,6 +35,7 @@ mod keys;
 mod layered;
 mod legacy;
 mod lock;
+mod mark_cache;
 mod mend;
 mod open;
 mod over;

@@ -17,9 +17,10 @@ use super::value::Damage;
 use super::{keys, value};
 use crate::engine::durable::{Cursor, Entry, EpochId, Ledger, Overlay, Registry, Row, StoredAnswer};
 use crate::engine::notices::Notices;
-use crate::engine::view::{Read, ReadError, View};
-use aesync_protocol::Change;
+use crate::engine::view::{Aged, Read, ReadError, View};
 use aesync_protocol::response::{CheckedSlice, EntryState};
+use aesync_protocol::{Change, Timestamp};
+use serde::Deserialize;
 
 /// What a page's vector starts with at most, whatever limit is asked for.
 const FIRST_CAPACITY: usize = 256;
@@ -292,6 +293,15 @@ impl View for Reader {
         self.page(Tree::Feed, &keys::changes(epoch), &after, limit, &"the change feed", &value::decode)
     }
 
+    fn ages(&self, epoch: EpochId, after: u64, limit: usize) -> Read<Vec<Aged>> {
+        let after = keys::change(epoch, after);
+        self.page(Tree::Feed, &keys::changes(epoch), &after, limit, &"the ages of changes", &|key, bytes| {
+            let happened: Happened = value::decode(key, bytes)?;
+            let seq = keys::last_number(key).ok_or(Damage::Short(key.len()))?;
+            Ok(Aged { seq, at: happened.at, bytes: value::body_len(key, bytes)? as u64 })
+        })
+    }
+
     fn answer(&self, epoch: EpochId, request_id: &str) -> Read<Option<StoredAnswer>> {
         let what = format_args!("the answer to request {request_id:?}");
         self.value(Tree::Outbox, &keys::answer(epoch, request_id), &what, &value::decode)
@@ -302,6 +312,12 @@ impl View for Reader {
         let after = keys::answer(epoch, after);
         self.page(Tree::Outbox, &prefix, &after, limit, &"the answers to request ids", &with_id(&prefix, &value::decode))
     }
+}
+
+/// When a change happened, without the rest of it being built.
+#[derive(Deserialize)]
+struct Happened {
+    at: Timestamp,
 }
 
 /// Reads a value together with the id in its key.

@@ -79,6 +79,7 @@ pub(super) fn assert_equal(one: &impl View, two: &impl View) {
             for limit in [0, 1, 3, 100] {
                 assert_eq!(one.entries(epoch, number, limit), two.entries(epoch, number, limit));
                 assert_eq!(one.changes(epoch, number, limit), two.changes(epoch, number, limit));
+                assert_eq!(one.ages(epoch, number, limit), two.ages(epoch, number, limit));
                 for state in STATES {
                     assert_eq!(one.entries_in(epoch, state, number, limit), two.entries_in(epoch, state, number, limit));
                 }

@@ -62,9 +62,9 @@ fn a_second_daemon_is_told_who_holds_the_directory() {
 #[test]
 fn a_newer_format_is_refused_before_anything_is_touched() {
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("format"), "aesyncd state 5\n").unwrap();
+    fs::write(dir.path().join("format"), "aesyncd state 6\n").unwrap();
     let error = Store::open(dir.path(), options()).expect_err("too new");
-    assert!(matches!(error, OpenError::NewerFormat { found: 5, known: 4, .. }), "{error}");
+    assert!(matches!(error, OpenError::NewerFormat { found: 6, known: 5, .. }), "{error}");
     assert!(!dir.path().join("sled").exists());
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use aesync_protocol::response::EntryState;
 
 use super::super::database::{Database, Tree, Writes};
-use super::super::{keys, packed, value};
+use super::super::{compact, keys, packed, value};
 use super::child::EPOCH;
 use super::dice::Dice;
 use super::{open, sample};
@@ -253,6 +253,51 @@ fn a_store_of_format_3_is_taken_over_with_everything_that_it_has() {
         assert_eq!(reader.changes(EPOCH, 0, 1_000).unwrap(), changes);
         assert_eq!(reader.row(EPOCH, "user", "large").unwrap(), Some(row.clone()));
         store.close().unwrap();
-        assert_eq!(std::fs::read_to_string(dir.path().join("format")).unwrap(), "aesyncd state 4\n");
+        assert_eq!(std::fs::read_to_string(dir.path().join("format")).unwrap(), "aesyncd state 5\n");
+    }
+}
+
+/// Makes the database of a store what it was in format 4: rows and overlays have the whole of their ids in their keys.
+fn as_in_format_4(dir: &Path) {
+    let db = sled::Config::new().path(dir.join("sled")).open().unwrap();
+    let (short, whole) = (db.open_tree("replica-5").unwrap(), db.open_tree("replica").unwrap());
+    for pair in &short {
+        let (key, stored) = pair.unwrap();
+        whole.insert(compact::key(Tree::Replica, &key), stored).unwrap();
+    }
+    let format = value::encode(keys::FORMAT, &4_u32).unwrap();
+    db.open_tree("meta").unwrap().insert(keys::FORMAT, format).unwrap();
+    db.drop_tree("replica-5").unwrap();
+    db.flush().unwrap();
+    std::fs::write(dir.join("format"), "aesyncd state 4\n").unwrap();
+}
+
+#[test]
+fn a_store_of_format_4_is_taken_over_with_its_rows_in_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = store_of(dir.path(), 200);
+    let rows = |store: &Store| {
+        let reader = store.reader();
+        (reader.rows(EPOCH, "user", "", 1_000).unwrap(), reader.overlays(EPOCH, "user", "", 1_000).unwrap())
+    };
+    let write = |id: String| Write::Row { epoch: EPOCH, entity_type: "user".to_owned(), id, row: Some(sample::row(1)) };
+    let ids = (0..300_u32).map(|n| if n % 3 == 0 { format!("Z{n}") } else { format!("{:08x}-0000-4000", n.wrapping_mul(0x9E37_79B9)) });
+    let mut store = store;
+    store.apply(&WriteSet { writes: ids.map(write).collect() }).unwrap();
+    store.sync().unwrap();
+    let before = rows(&store);
+    assert!(before.0.len() >= 300 && before.0.is_sorted_by_key(|(id, _)| id.clone()));
+    store.close().unwrap();
+    as_in_format_4(dir.path());
+
+    for start in 1..=2 {
+        let (store, findings) = open(dir.path());
+        assert_eq!(findings, [], "start {start}");
+        assert_eq!(rows(&store), before);
+        for (id, row) in &before.0 {
+            assert_eq!(store.reader().row(EPOCH, "user", id).unwrap().as_ref(), Some(row));
+        }
+        store.close().unwrap();
+        assert_eq!(std::fs::read_to_string(dir.path().join("format")).unwrap(), "aesyncd state 5\n");
     }
 }
