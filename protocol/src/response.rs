@@ -322,16 +322,17 @@ pub struct Synced {
 }
 
 /// `records.get`
+// What is written as a record need not be a `Record`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct RecordFound {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "RecordFound"))]
+pub struct RecordFound<R = Record> {
     /// The record as applications see it: base and pending changes (rule R26).
-    pub record: Record,
+    pub record: R,
     /// True while it holds local changes that the server has not confirmed.
     pub pending: bool,
     /// The server's row, while it differs from `record` for that reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub base: Option<Record>,
+    pub base: Option<R>,
     /// The change feed's last position at that moment.
     pub seq: u64,
 }

@@ -6,6 +6,7 @@ use aesync_protocol::error::rpc;
 use aesync_protocol::request::OutboxList;
 use aesync_protocol::response::{ChangePage, CheckedSlice, Conflicts, EntryPage, RecordFound, RecordPage, StoreFigures};
 use aesync_protocol::{Error, ErrorCode, Status, Timestamp};
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use crate::engine::durable::EpochId;
@@ -50,7 +51,7 @@ impl Source for Reads {
         self.status.clone()
     }
 
-    fn record(&self, entity_type: &str, id: &str) -> Result<RecordFound, Error> {
+    fn record(&self, entity_type: &str, id: &str) -> Result<RecordFound<Box<RawValue>>, Error> {
         self.query(|query| query.record(entity_type, id))
     }
 

@@ -6,6 +6,7 @@ use std::ops::Bound;
 use aesync_protocol::Change;
 use aesync_protocol::codec::EncodedChange;
 use aesync_protocol::response::EntryState;
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::admit::size;
 use super::durable::{Cursor, Entry, EpochId, Ledger, Overlay, Registry, Row, StoredAnswer};
@@ -90,6 +91,12 @@ impl View for Memory {
 
     fn row(&self, epoch: EpochId, entity_type: &str, id: &str) -> Read<Option<Row>> {
         Ok(self.rows.get(&(epoch, entity_type.to_owned(), id.to_owned())).cloned())
+    }
+
+    fn record(&self, epoch: EpochId, entity_type: &str, id: &str) -> Read<Option<Box<RawValue>>> {
+        let row = self.row(epoch, entity_type, id)?.filter(Row::is_live);
+        let written = row.map(|row| to_raw_value(&row.record)).transpose();
+        written.map_err(|error| ReadError::unwritable(entity_type, id, &error))
     }
 
     fn rows(&self, epoch: EpochId, entity_type: &str, after: &str, limit: usize) -> Read<Vec<(String, Row)>> {

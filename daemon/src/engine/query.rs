@@ -7,6 +7,7 @@ use aesync_protocol::response::{
     ChangePage, Conflict, Conflicts, EntryPage, EntryState, ListedRecord, RecordFound, RecordPage, Verdict,
 };
 use aesync_protocol::{Error, ErrorCode, Record};
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::admit::{size, unknown_type};
 use super::durable::{Entry, EpochId};
@@ -40,23 +41,20 @@ impl Query<'_> {
     ///
     /// # Errors
     /// `not_found`, also for a type that is not configured; `storage_failed`.
-    pub fn record(&self, entity_type: &str, id: &str) -> Result<RecordFound, Error> {
+    pub fn record(&self, entity_type: &str, id: &str) -> Result<RecordFound<Box<RawValue>>, Error> {
         self.check_type(entity_type)?;
         let id = id.to_ascii_lowercase();
         let missing = || Error::new(ErrorCode::NotFound, format!("there is no {entity_type} with id {id:?} in the replica"));
         let epoch = self.epoch.ok_or_else(missing)?;
-        let row = self.view.row(epoch, entity_type, &id).map_err(failed)?.filter(|row| row.is_live());
+        let base = self.view.record(epoch, entity_type, &id).map_err(failed)?;
         let seq = self.last_seq;
         match self.view.overlay(epoch, entity_type, &id).map_err(failed)? {
             Some(overlay) => {
-                let record = overlay.visible.ok_or_else(missing)?;
-                let base = row.map(|row| Arc::unwrap_or_clone(row.record));
-                Ok(RecordFound { record: Arc::unwrap_or_clone(record), pending: true, base, seq })
+                let visible = overlay.visible.ok_or_else(missing)?;
+                let unwritable = |error| failed(ReadError::unwritable(entity_type, &id, &error));
+                Ok(RecordFound { record: to_raw_value(&visible).map_err(unwritable)?, pending: true, base, seq })
             }
-            None => {
-                let record = Arc::unwrap_or_clone(row.ok_or_else(missing)?.record);
-                Ok(RecordFound { record, pending: false, base: None, seq })
-            }
+            None => Ok(RecordFound { record: base.ok_or_else(missing)?, pending: false, base: None, seq }),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use aesync_protocol::response::EntryState;
 use aesync_protocol::{Change, Timestamp};
+use serde_json::value::RawValue;
 
 use super::durable::{Cursor, Entry, EpochId, Ledger, Overlay, Registry, Row, StoredAnswer};
 use super::notices::Notices;
@@ -14,6 +15,14 @@ pub struct ReadError {
     pub what: String,
     /// What went wrong.
     pub detail: String,
+}
+
+impl ReadError {
+    /// What was read can't be written as JSON.
+    #[must_use]
+    pub fn unwritable(entity_type: &str, id: &str, error: &serde_json::Error) -> Self {
+        Self { what: format!("{entity_type} {id}, to be written as JSON"), detail: error.to_string() }
+    }
 }
 
 /// What a read gives.
@@ -43,6 +52,8 @@ pub trait View {
     fn ledger(&self, epoch: EpochId) -> Read<Ledger>;
     /// A base row, tombstones included.
     fn row(&self, epoch: EpochId, entity_type: &str, id: &str) -> Read<Option<Row>>;
+    /// The record of a base row that is no tombstone, as JSON: what is only passed on is not made up of its fields first.
+    fn record(&self, epoch: EpochId, entity_type: &str, id: &str) -> Read<Option<Box<RawValue>>>;
     /// Base rows ordered by id, from the first id greater than `after`, at most `limit`; tombstones included.
     fn rows(&self, epoch: EpochId, entity_type: &str, after: &str, limit: usize) -> Read<Vec<(String, Row)>>;
     /// What applications see of an entity with local changes.

@@ -23,7 +23,7 @@ pub trait Source: Send + Sync + 'static {
     ///
     /// # Errors
     /// `not_found`, and what the store may run into.
-    fn record(&self, entity_type: &str, id: &str) -> Result<RecordFound, Error>;
+    fn record(&self, entity_type: &str, id: &str) -> Result<RecordFound<Box<RawValue>>, Error>;
 
     /// Records ordered by id, from the first id greater than `after`; `limit` is 1 to 1,000. What exceeds 4 MiB is left to the next page.
     ///

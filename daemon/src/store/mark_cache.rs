@@ -174,7 +174,8 @@ impl Shard {
     }
 
     fn rebuild(&mut self, slots: usize) {
-        let (tags, marks) = (std::mem::replace(&mut self.tags, vec![0; slots]), std::mem::replace(&mut self.marks, vec![EMPTY; slots]));
+        let (tags, marks) =
+            (std::mem::replace(&mut self.tags, vec![0; slots]), std::mem::replace(&mut self.marks, vec![EMPTY; slots]));
         (self.used, self.gone) = (0, 0);
         for (tag, mark) in tags.into_iter().zip(marks).filter(|(_, mark)| !matches!(*mark, EMPTY | GONE)) {
             let free = Self::probe(tag, slots).find(|slot| self.marks.get(*slot) == Some(&EMPTY));

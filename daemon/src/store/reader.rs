@@ -21,6 +21,7 @@ use crate::engine::view::{Aged, Read, ReadError, View};
 use aesync_protocol::response::{CheckedSlice, EntryState};
 use aesync_protocol::{Change, Timestamp};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 /// What a page's vector starts with at most, whatever limit is asked for.
 const FIRST_CAPACITY: usize = 256;
@@ -227,6 +228,12 @@ impl View for Reader {
 
     fn row(&self, epoch: EpochId, entity_type: &str, id: &str) -> Read<Option<Row>> {
         self.value(Tree::Replica, &keys::row(epoch, entity_type, id), &format_args!("{entity_type} {id}"), &value::decode_row)
+    }
+
+    fn record(&self, epoch: EpochId, entity_type: &str, id: &str) -> Read<Option<Box<RawValue>>> {
+        let what = format_args!("{entity_type} {id}");
+        let key = keys::row(epoch, entity_type, id);
+        Ok(self.value(Tree::Replica, &key, &what, &value::decode_live_record)?.flatten())
     }
 
     fn rows(&self, epoch: EpochId, entity_type: &str, after: &str, limit: usize) -> Read<Vec<(String, Row)>> {

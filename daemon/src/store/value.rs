@@ -9,6 +9,7 @@ use std::sync::Arc;
 use aesync_protocol::{Record, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 
 use crate::engine::durable::Row;
 
@@ -78,6 +79,26 @@ pub(super) fn encode_row(key: &[u8], row: &Row) -> Result<Vec<u8>, serde_json::E
 
 /// The base row that was stored under `key`.
 pub(super) fn decode_row(key: &[u8], bytes: &[u8]) -> Result<Row, Damage> {
+    let OpenRow { hash, stamps: [updated_at, deleted_at, missing_since], json } = open_row(key, bytes)?;
+    let record = Arc::<Record>::new(serde_json::from_slice(json)?);
+    Ok(Row { record, hash, updated_at, deleted_at, missing_since })
+}
+
+/// The record of the base row that was stored under `key`, unless that is a tombstone.
+pub(super) fn decode_live_record(key: &[u8], bytes: &[u8]) -> Result<Option<Box<RawValue>>, Damage> {
+    let OpenRow { stamps: [_, deleted_at, _], json, .. } = open_row(key, bytes)?;
+    deleted_at.is_none().then(|| serde_json::from_slice(json)).transpose().map_err(Damage::from)
+}
+
+/// What a base row was stored as.
+struct OpenRow<'a> {
+    hash: u128,
+    /// When it was updated, deleted, and first missing.
+    stamps: [Option<Timestamp>; 3],
+    json: &'a [u8],
+}
+
+fn open_row<'a>(key: &[u8], bytes: &'a [u8]) -> Result<OpenRow<'a>, Damage> {
     let body = open(key, bytes)?;
     let short = || Damage::Short(bytes.len());
     let (hash, rest) = body.split_first_chunk::<16>().ok_or_else(short)?;
@@ -90,9 +111,7 @@ pub(super) fn decode_row(key: &[u8], bytes: &[u8]) -> Result<Row, Damage> {
             rest = after;
         }
     }
-    let record = Arc::<Record>::new(serde_json::from_slice(rest)?);
-    let [updated_at, deleted_at, missing_since] = stamps;
-    Ok(Row { record, hash: u128::from_be_bytes(*hash), updated_at, deleted_at, missing_since })
+    Ok(OpenRow { hash: u128::from_be_bytes(*hash), stamps, json: rest })
 }
 
 /// Whether the bytes are what was stored under `key`; their content is not read.

@@ -18,6 +18,7 @@ use aesync_protocol::response::{
 use aesync_protocol::status::{AuthStatus, AuthWord, DaemonStatus, FeedStatus, LinkWord, OutboxStatus, ServerStatus};
 use aesync_protocol::{Change, Error, Event, Record, Status, StatusWord, Timestamp};
 use aesyncd::ipc::{BindOptions, Call, Fanout, Limits, Source, bind, serve};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -250,7 +251,7 @@ impl Source for FakeDaemon {
         self.status.subscribe()
     }
 
-    fn record(&self, entity_type: &str, id: &str) -> Result<RecordFound, Error> {
+    fn record(&self, entity_type: &str, id: &str) -> Result<RecordFound<Box<RawValue>>, Error> {
         let read = {
             let mut read = self.records_read.lock().unwrap();
             *read += 1;
@@ -263,6 +264,7 @@ impl Source for FakeDaemon {
         let found = feed.iter().rev().find(|change| change.entity_type == entity_type && change.id == id);
         let record = found.and_then(|change| change.record.clone());
         let record = record.ok_or_else(|| Error::new(ErrorCode::NotFound, format!("there is no {entity_type} {id}")))?;
+        let record = to_raw_value(&record).expect("a record");
         Ok(RecordFound { record, pending: false, base: None, seq: self.status.borrow().seq })
     }
 

@@ -67,6 +67,9 @@ pub(super) fn assert_equal(one: &impl View, two: &impl View) {
             assert_eq!(one.cursor(epoch, entity_type), two.cursor(epoch, entity_type));
             for id in ["", "0", "3", "5", "é0", "é2", "é5", "z"] {
                 assert_eq!(one.row(epoch, entity_type, id), two.row(epoch, entity_type, id));
+                let record =
+                    |view: &dyn View| view.record(epoch, entity_type, id).map(|json| json.map(|json| json.get().to_owned()));
+                assert_eq!(record(one), record(two));
                 assert_eq!(one.overlay(epoch, entity_type, id), two.overlay(epoch, entity_type, id));
                 for limit in [0, 1, 2, 100] {
                     assert_eq!(one.rows(epoch, entity_type, id, limit), two.rows(epoch, entity_type, id, limit));

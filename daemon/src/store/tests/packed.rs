@@ -281,7 +281,8 @@ fn a_store_of_format_4_is_taken_over_with_its_rows_in_their_order() {
         (reader.rows(EPOCH, "user", "", 1_000).unwrap(), reader.overlays(EPOCH, "user", "", 1_000).unwrap())
     };
     let write = |id: String| Write::Row { epoch: EPOCH, entity_type: "user".to_owned(), id, row: Some(sample::row(1)) };
-    let ids = (0..300_u32).map(|n| if n % 3 == 0 { format!("Z{n}") } else { format!("{:08x}-0000-4000", n.wrapping_mul(0x9E37_79B9)) });
+    let ids =
+        (0..300_u32).map(|n| if n % 3 == 0 { format!("Z{n}") } else { format!("{:08x}-0000-4000", n.wrapping_mul(0x9E37_79B9)) });
     let mut store = store;
     store.apply(&WriteSet { writes: ids.map(write).collect() }).unwrap();
     store.sync().unwrap();

@@ -1,5 +1,6 @@
 //! Unix domain sockets.
 
+use std::cell::Cell;
 use std::io::{self, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,7 +18,32 @@ const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(10);
 
 /// The blocking stream, with deadlines.
 #[derive(Debug)]
-pub(in crate::client) struct Transport(Stream);
+pub(in crate::client) struct Transport {
+    stream: Stream,
+    send: Armed,
+    receive: Armed,
+}
+
+/// The timeout that a socket has. It is set anew only when it has to be: that is a call into the system for each line.
+#[derive(Debug, Default)]
+struct Armed(Cell<Option<Duration>>);
+
+impl Armed {
+    /// Lets the socket give up before the deadline, or at it: who is woken too early looks at the deadline, and waits again.
+    fn keep(&self, deadline: Option<Instant>, set: impl Fn(Option<Duration>) -> io::Result<()>) -> io::Result<()> {
+        let left = deadline.map(time_left).transpose()?;
+        let is_kept = match (self.0.get(), left) {
+            (None, None) => true,
+            (Some(armed), Some(left)) => armed <= left && armed >= left / 2,
+            _ => false,
+        };
+        if !is_kept {
+            set(left)?;
+            self.0.set(left);
+        }
+        Ok(())
+    }
+}
 
 impl Transport {
     pub(in crate::client) fn connect(path: &Path, deadline: Option<Instant>) -> io::Result<Self> {
@@ -27,7 +53,7 @@ impl Transport {
             let mode = left.map_or(ConnectWaitMode::Unbounded, ConnectWaitMode::Timeout);
             let stream = ConnectOptions::new().name(name.clone()).wait_mode(mode).connect_sync()?;
             if connected(&stream) {
-                return Ok(Self(stream));
+                return Ok(Self { stream, send: Armed::default(), receive: Armed::default() });
             }
             std::thread::sleep(FULL_QUEUE_PAUSE);
         }
@@ -36,8 +62,8 @@ impl Transport {
     /// Writes all of it. Without a deadline it may wait for ever.
     pub(in crate::client) fn send(&self, mut bytes: &[u8], deadline: Option<Instant>) -> io::Result<()> {
         while !bytes.is_empty() {
-            set_timeout(deadline, |left| self.0.set_send_timeout(left))?;
-            match (&self.0).write(bytes) {
+            self.send.keep(deadline, |left| self.stream.set_send_timeout(left))?;
+            match (&self.stream).write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
                 Err(error) => retry(error)?,
@@ -50,8 +76,8 @@ impl Transport {
     pub(in crate::client) fn receive(&self, lines: &mut LineBuffer, deadline: Option<Instant>) -> io::Result<usize> {
         let mut chunk = [0; CHUNK];
         loop {
-            set_timeout(deadline, |left| self.0.set_recv_timeout(left))?;
-            match (&self.0).read(&mut chunk) {
+            self.receive.keep(deadline, |left| self.stream.set_recv_timeout(left))?;
+            match (&self.stream).read(&mut chunk) {
                 Ok(count) => {
                     lines.feed(chunk.get(..count).unwrap_or_default());
                     return Ok(count);
@@ -72,10 +98,6 @@ fn connected(stream: &Stream) -> bool {
 fn time_left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
-}
-
-fn set_timeout(deadline: Option<Instant>, set: impl Fn(Option<Duration>) -> io::Result<()>) -> io::Result<()> {
-    set(deadline.map(time_left).transpose()?)
 }
 
 /// Passes over interruptions; a timeout of the socket is left to the next look at the deadline.
