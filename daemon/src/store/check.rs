@@ -5,7 +5,8 @@ use std::ops::Bound;
 
 use serde::de::DeserializeOwned;
 
-use super::database::{Database, Fault, Tree, Writes};
+use super::database::{Database, Tree, Writes};
+use super::fault::Fault;
 use super::finding::{Finding, FindingCode};
 use super::format::FORMAT;
 use super::{keys, value};

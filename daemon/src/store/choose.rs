@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::check::{self, Checked};
 use super::compare;
-use super::database::{Database, Fault};
+use super::database::Database;
 use super::disk::sync_dir;
 use super::error::OpenError;
 use super::evidence;
+use super::fault::Fault;
 use super::finding::{Finding, FindingCode};
 use super::format;
 use super::home::{self, Homes};

@@ -4,7 +4,8 @@
 use std::ops::Bound;
 use std::path::Path;
 
-use super::database::{Database, Fault, Place, Tree, Writes};
+use super::database::{Database, Place, Tree, Writes};
+use super::fault::Fault;
 use super::finding::{Finding, FindingCode};
 use super::journal::{self, Digest, Hasher, Part, Survey};
 use super::verify::each_ledger;

@@ -1,11 +1,10 @@
-//! sled, fenced in: its errors sorted, its panics caught, its flush made durable.
+//! sled, fenced in: what is large stands apart from it, its keys are short, and its flush is made durable.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -14,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::batch::{self, Batch, Footprint};
 use super::compact;
 use super::disk::{database_synced, open_to_sync, sync_dir};
+use super::fault::{Fault, fenced};
 use super::keys;
 use super::legacy::Legacy;
 use super::mark_cache::{Known, MarkCache};
@@ -58,6 +58,8 @@ pub(super) type Writes = BTreeMap<Place, Option<Vec<u8>>>;
 const SHARE: u64 = 4;
 /// The share of the marks: at the default, those of a million and more.
 const MARKS_SHARE: u64 = 4;
+/// The part of sled's share that a copy has, since the one that it is copied from is open all the while.
+const COPY_SHARE: u64 = 4;
 /// The least that sled's cache works with, in bytes.
 const LEAST_CACHE: u64 = 256 * 1024;
 
@@ -66,20 +68,6 @@ const LEAST_CACHE: u64 = 256 * 1024;
 const RELEASE_DEADLINE: Duration = Duration::from_secs(10);
 /// How often that is looked at.
 const RELEASE_POLL: Duration = Duration::from_millis(10);
-
-/// Why sled did not do what it was asked for.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Fault {
-    /// The disk, or the system, did not let it.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// Its files are locked by someone else.
-    #[error("its files are in use")]
-    Busy,
-    /// Its files contradict themselves, or it panicked.
-    #[error("{0}")]
-    Damaged(String),
-}
 
 /// An open sled database, with what stands apart from it.
 pub(super) struct Database {
@@ -96,11 +84,20 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Opens the database in `dir`, or creates one there. sled gets an eighth of `cache_bytes`.
+    /// Opens the database in `dir`, or creates one there. sled gets a quarter of `cache_bytes`, and so do the marks.
     pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, Fault> {
+        Self::open_with(dir, cache_bytes / SHARE, cache_bytes / MARKS_SHARE)
+    }
+
+    /// Creates one in `dir` that another one is copied into.
+    pub(super) fn open_copy(dir: &Path, cache_bytes: u64) -> Result<Self, Fault> {
+        Self::open_with(dir, cache_bytes / SHARE / COPY_SHARE, cache_bytes / MARKS_SHARE)
+    }
+
+    fn open_with(dir: &Path, cache: u64, marks: u64) -> Result<Self, Fault> {
         let deadline = Instant::now() + RELEASE_DEADLINE;
         let (db, trees, legacy) = loop {
-            match Self::open_trees(dir, cache_bytes) {
+            match Self::open_trees(dir, cache.max(LEAST_CACHE)) {
                 Err(Fault::Busy) if Instant::now() < deadline => thread::sleep(RELEASE_POLL),
                 opened => break opened?,
             }
@@ -108,7 +105,7 @@ impl Database {
         let log = open_to_sync(&dir.join("db"))?;
         let values = Values::open(dir)?;
         let [replica, ..] = &trees;
-        let marks = MarkCache::new(cache_bytes / MARKS_SHARE, fenced(|| Ok(replica.is_empty()))?);
+        let marks = MarkCache::new(marks, fenced(|| Ok(replica.is_empty()))?);
         let database = Self { db, trees, values, marks, legacy, dir: dir.to_path_buf(), log, synced_blobs: Mutex::default() };
         database.sync()?;
         sync_dir(dir)?;
@@ -116,10 +113,9 @@ impl Database {
         Ok(database)
     }
 
-    fn open_trees(dir: &Path, cache_bytes: u64) -> Result<(sled::Db, [sled::Tree; 4], Legacy), Fault> {
+    fn open_trees(dir: &Path, cache: u64) -> Result<(sled::Db, [sled::Tree; 4], Legacy), Fault> {
         let open = || {
             // No timer: whoever is promised durability calls `sync`.
-            let cache = (cache_bytes / SHARE).max(LEAST_CACHE);
             let db = sled::Config::new().path(dir).cache_capacity(cache).flush_every_ms(None).open()?;
             let trees = [db.open_tree("replica-5")?, db.open_tree("outbox-4")?, db.open_tree("feed-4")?, db.open_tree("meta")?];
             let legacy = Legacy::of(&db)?;
@@ -384,56 +380,9 @@ impl Database {
     }
 }
 
-/// Runs a call into sled, which panics on many kinds of damage.
-pub(super) fn fenced<T>(call: impl FnOnce() -> sled::Result<T>) -> Result<T, Fault> {
-    catch_panic(call)?.map_err(fault)
-}
-
-/// What a panic says, as a fault.
-pub(super) fn catch_panic<T>(call: impl FnOnce() -> T) -> Result<T, Fault> {
-    // Unwind safe enough: after a fault the writer drops the database and opens it again.
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
-        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        Fault::Damaged(format!("sled panicked: {}", text.unwrap_or("without a message")))
-    })
-}
-
-/// Tells what the system refused from what the files make impossible.
-fn fault(error: sled::Error) -> Fault {
-    /// Too many open files in the system, or in this process: `ErrorKind` has no name for them.
-    const NO_DESCRIPTORS: [i32; 2] = [23, 24];
-    match error {
-        sled::Error::Io(error) => {
-            use io::ErrorKind as Kind;
-            if error.to_string().contains("could not acquire lock") {
-                return Fault::Busy;
-            }
-            let refused = matches!(
-                error.kind(),
-                Kind::FileTooLarge
-                    | Kind::Interrupted
-                    | Kind::OutOfMemory
-                    | Kind::PermissionDenied
-                    | Kind::QuotaExceeded
-                    | Kind::ReadOnlyFilesystem
-                    | Kind::StorageFull
-                    | Kind::WouldBlock
-            ) || error.raw_os_error().is_some_and(|number| NO_DESCRIPTORS.contains(&number));
-            if refused { Fault::Io(error) } else { Fault::Damaged(error.to_string()) }
-        }
-        other => Fault::Damaged(other.to_string()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_panic_in_sled_is_damage_with_its_words() {
-        let fault = fenced::<()>(|| panic!("tried to serialize Uninitialized")).expect_err("a fault");
-        assert!(matches!(&fault, Fault::Damaged(text) if text.contains("serialize Uninitialized")), "{fault}");
-    }
 
     #[test]
     fn the_last_change_is_found_wherever_it_stands() {
@@ -452,17 +401,5 @@ mod tests {
             write(epoch(2), number);
             assert_eq!(last(), Some(number));
         }
-    }
-
-    #[test]
-    fn what_the_system_refuses_is_no_damage() {
-        for number in [13, 23, 24, 28, 30] {
-            let refused = fault(sled::Error::Io(io::Error::from_raw_os_error(number)));
-            assert!(matches!(refused, Fault::Io(_)), "{number}: {refused}");
-        }
-        let locked = io::Error::other("could not acquire lock on \"db\"");
-        assert!(matches!(fault(sled::Error::Io(locked)), Fault::Busy));
-        assert!(matches!(fault(sled::Error::Io(io::ErrorKind::UnexpectedEof.into())), Fault::Damaged(_)));
-        assert!(matches!(fault(sled::Error::ReportableBug("x".into())), Fault::Damaged(_)));
     }
 }

@@ -28,8 +28,9 @@ use std::path::{Path, PathBuf};
 
 #[cfg(test)]
 use super::database::Tree;
-use super::database::{Database, Fault, Place, Writes};
+use super::database::{Database, Place, Writes};
 use super::disk::{Output, sync_dir};
+use super::fault::Fault;
 use super::keys;
 #[cfg(test)]
 use super::without::{Rule, is_out};

@@ -2,7 +2,8 @@
 
 use std::ops::Bound;
 
-use super::database::{Database, Fault, Tree, Writes};
+use super::database::{Database, Tree, Writes};
+use super::fault::Fault;
 use super::over::Over;
 
 /// Reads see the newest writes where there are some, and else the database.

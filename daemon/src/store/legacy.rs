@@ -3,7 +3,8 @@
 //! rewrite of the database leaves them behind; the rest is brought over at the start.
 
 use super::compact;
-use super::database::{Database, Fault, Tree, fenced};
+use super::database::{Database, Tree};
+use super::fault::{Fault, fenced};
 
 /// What the mark of a value in pieces begins with. A number of 128 bits follows, and the value's length, of 32; both big-endian.
 pub(super) const MARK: u8 = 0xA7;

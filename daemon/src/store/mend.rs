@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::check::{put, read};
-use super::database::{Database, Fault, Place, Tree, Writes};
+use super::database::{Database, Place, Tree, Writes};
+use super::fault::Fault;
 use super::journal::{self, Survey};
 use super::stage::Trim;
 use super::{keys, value};

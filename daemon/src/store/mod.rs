@@ -25,6 +25,7 @@ mod database;
 mod disk;
 mod error;
 mod evidence;
+mod fault;
 mod figures;
 mod filling;
 mod finding;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use aesync_protocol::Timestamp;
 
 use super::choose;
-use super::database::{Database, Fault};
+use super::database::Database;
 use super::disk::{self, sync_dir};
 use super::error::OpenError;
 use super::evidence;
+use super::fault::Fault;
 use super::filling;
 use super::finding::{Finding, FindingCode};
 use super::format;

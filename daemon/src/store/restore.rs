@@ -10,7 +10,8 @@ use aesync_protocol::response::EntryState;
 use aesync_protocol::status::OutboxStatus;
 
 use super::check::{put, read};
-use super::database::{Database, Fault, Tree, Writes};
+use super::database::{Database, Tree, Writes};
+use super::fault::Fault;
 use super::finding::{Finding, FindingCode};
 use super::journal::{self, Journal, Source, Survey};
 use super::{evidence, keys, value};

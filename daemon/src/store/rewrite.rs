@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use super::batch::Footprint;
-use super::database::{Database, Fault, Place, Tree, catch_panic};
+use super::database::{Database, Place, Tree};
 use super::disk;
+use super::fault::{Fault, catch_panic};
 use super::home;
 use super::keys;
 use super::sizes::tree_bytes;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use aesync_protocol::response::{CheckedSlice, DamagedValue, Remedy, StorePart};
 
-use super::database::{Database, Fault, Tree};
+use super::database::{Database, Tree};
+use super::fault::Fault;
 use super::journal;
 use super::reader::Slot;
 use super::{keys, value};

@@ -7,7 +7,8 @@ use aesync_protocol::response::EntryState;
 use serde::{Deserialize, Serialize};
 
 use super::check::TRIM_STEP;
-use super::database::{Fault, Tree, Writes};
+use super::database::{Tree, Writes};
+use super::fault::Fault;
 use super::layered::Layered;
 use super::{keys, value};
 use crate::engine::durable::{Entry, EpochId};

@@ -9,7 +9,8 @@ use aesync_protocol::Change;
 use aesync_protocol::event::ChangeOp;
 
 use super::check::{self, put, read};
-use super::database::{Database, Fault, Tree, Writes};
+use super::database::{Database, Tree, Writes};
+use super::fault::Fault;
 use super::finding::{Finding, FindingCode};
 use super::{keys, restore, value};
 use crate::engine::durable::{Cursor, EpochId, Ledger, Overlay, Registry};

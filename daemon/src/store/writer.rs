@@ -9,8 +9,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::check;
-use super::database::{Database, Fault, catch_panic};
+use super::database::Database;
 use super::error::StoreError;
+use super::fault::{Fault, catch_panic};
 use super::figures::Figures;
 use super::format;
 use super::journal::Journal;

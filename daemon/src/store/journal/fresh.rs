@@ -4,8 +4,9 @@ use std::io;
 use std::ops::Bound;
 use std::path::Path;
 
-use super::super::database::{Database, Fault, Place, Tree};
+use super::super::database::{Database, Place, Tree};
 use super::super::disk::{self, Output};
+use super::super::fault::Fault;
 use super::super::{keys, value};
 use super::frames::{CHECKPOINT, MAGIC, frame_len, push_commit, push_write};
 use super::{Survey, live};

@@ -8,7 +8,8 @@ use std::hash::BuildHasher as _;
 use std::io;
 use std::path::Path;
 
-use super::super::database::{Fault, Place};
+use super::super::database::Place;
+use super::super::fault::Fault;
 use super::super::keys;
 use super::frames::{Frames, parse_write};
 use super::read::{Survey, replay_at, unreadable};

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-use super::super::database::{Fault, Place};
+use super::super::database::Place;
+use super::super::fault::Fault;
 use super::frames::{CHECKPOINT, COMMIT_FRAME, Frames, is_whole, parse_commit, parse_write};
 
 /// Commits are looked for in so many bytes at a time.

@@ -5,16 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::super::database::{Database, Fault, Tree, Writes};
+use super::super::database::{Database, Tree, Writes};
 use super::super::disk;
+use super::super::fault::Fault;
 use super::super::keys;
 
 /// Values that are copied in one step.
 const STEP: usize = 500;
 /// Bytes that are copied in one step, but for the last value of it.
 const STEP_BYTES: usize = 512 * 1024;
-/// The copy's share of the cache, while both are open.
-const COPY_SHARE: u64 = 4;
 /// A copy takes up to so many times what it holds.
 const COPY_TIMES: u64 = 2;
 /// What others have left of the disk all the while, in bytes.
@@ -55,7 +54,7 @@ impl Job {
         if self.free() < wanted {
             return Ok(Copied::NoRoom { live, wanted });
         }
-        let copy = Database::open(&self.target, self.cache_bytes / COPY_SHARE)?;
+        let copy = Database::open_copy(&self.target, self.cache_bytes)?;
         for tree in TREES {
             let mut last: Option<Vec<u8>> = None;
             loop {

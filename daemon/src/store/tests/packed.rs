@@ -8,6 +8,7 @@ use std::sync::Arc;
 use aesync_protocol::response::EntryState;
 
 use super::super::database::{Database, Tree, Writes};
+use super::super::format::FORMAT;
 use super::super::{compact, keys, packed, value};
 use super::child::EPOCH;
 use super::dice::Dice;
@@ -253,7 +254,7 @@ fn a_store_of_format_3_is_taken_over_with_everything_that_it_has() {
         assert_eq!(reader.changes(EPOCH, 0, 1_000).unwrap(), changes);
         assert_eq!(reader.row(EPOCH, "user", "large").unwrap(), Some(row.clone()));
         store.close().unwrap();
-        assert_eq!(std::fs::read_to_string(dir.path().join("format")).unwrap(), "aesyncd state 5\n");
+        assert_eq!(std::fs::read_to_string(dir.path().join("format")).unwrap(), format!("aesyncd state {FORMAT}\n"));
     }
 }
 
@@ -299,6 +300,6 @@ fn a_store_of_format_4_is_taken_over_with_its_rows_in_their_order() {
             assert_eq!(store.reader().row(EPOCH, "user", id).unwrap().as_ref(), Some(row));
         }
         store.close().unwrap();
-        assert_eq!(std::fs::read_to_string(dir.path().join("format")).unwrap(), "aesyncd state 5\n");
+        assert_eq!(std::fs::read_to_string(dir.path().join("format")).unwrap(), format!("aesyncd state {FORMAT}\n"));
     }
 }

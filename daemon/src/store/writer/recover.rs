@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use super::super::check;
-use super::super::database::{Database, Fault, catch_panic};
+use super::super::database::Database;
 use super::super::disk;
 use super::super::error::StoreError;
+use super::super::fault::{Fault, catch_panic};
 use super::super::over::Over;
 use super::super::restore;
 use super::{Store, store_error};

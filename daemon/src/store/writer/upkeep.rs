@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::database::{Database, Fault, Place, Tree, catch_panic};
+use super::super::database::{Database, Place, Tree};
+use super::super::fault::{Fault, catch_panic};
 use super::super::home;
 use super::super::layered::Layered;
 use super::super::over::Over;
