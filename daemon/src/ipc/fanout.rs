@@ -87,7 +87,10 @@ impl Fanout {
     /// get the changes from the durable feed. One task publishes changes: what two publish at once may be passed over too.
     pub fn publish_changes(&self, changes: &[EncodedChange]) {
         let last = self.shared.read().feed().last;
-        let new = changes.get(changes.partition_point(|change| change.seq() <= last)..).unwrap_or_default();
+        // Most often all of them are.
+        let is_new = changes.first().is_some_and(|first| first.seq() > last);
+        let known = if is_new { 0 } else { changes.partition_point(|change| change.seq() <= last) };
+        let new = changes.get(known..).unwrap_or_default();
         let Some(newest) = new.last().map(EncodedChange::seq) else { return };
         let follows = new.iter().zip(last + 1..).all(|(change, seq)| change.seq() == seq);
         if follows && self.shared.sleepers.want(Channel::Change) {

@@ -385,6 +385,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_hint_at_the_value_of_another_place_is_not_followed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let database = Database::open(dir.path(), 1 << 20).expect("it opens");
+        let key = |id| keys::row(crate::engine::durable::EpochId(1), "user", id);
+        let value = |id| value::encode(&key(id), &"x".repeat(200)).expect("a value");
+        let writes = ["a", "b"].map(|id| ((Tree::Replica, key(id)), Some(value(id))));
+        database.write(&writes.into()).expect("written");
+        // As if they had the same hash, and the hint were of the other one.
+        let stored = |id| database.tree(Tree::Replica).get(compact::stored(Tree::Replica, &key(id))).expect("readable");
+        let (a, b) = (stored("a"), stored("b"));
+        database.marks.wrote(&compact::stored(Tree::Replica, &key("a")), b.as_deref(), a.as_deref());
+        assert_eq!(database.get(Tree::Replica, &key("a")).expect("readable"), Some(value("a")));
+        assert_eq!(database.get(Tree::Replica, &key("c")).expect("readable"), None);
+    }
+
+    #[test]
     fn the_last_change_is_found_wherever_it_stands() {
         let dir = tempfile::tempdir().expect("a directory");
         let database = Database::open(dir.path(), 1 << 20).expect("it opens");

@@ -23,7 +23,8 @@ pub struct EncodedChange {
 struct Shared {
     seq: u64,
     entity_type: String,
-    line: Vec<u8>,
+    /// Without spare room: many of them are held at a time.
+    line: Box<[u8]>,
 }
 
 impl EncodedChange {
@@ -36,6 +37,7 @@ impl EncodedChange {
         line.extend_from_slice(BEFORE);
         serde_json::to_writer(&mut line, change)?;
         line.extend_from_slice(AFTER);
+        let line = line.into_boxed_slice();
         Ok(Self { shared: Arc::new(Shared { seq: change.seq, entity_type: change.entity_type.clone(), line }) })
     }
 
