@@ -3,11 +3,11 @@
 use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
-use aesync_protocol::client::ClientError;
+use aesync_protocol::client::{Client, ClientError};
 use aesync_protocol::event::Progress;
 use aesync_protocol::request::{Method, Subscribe};
 use aesync_protocol::{Channel, Event};
-use indicatif::{MultiProgress, ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use serde_json::value::RawValue;
 
 use crate::context::Context;
@@ -24,35 +24,52 @@ pub(crate) fn fetch<M: Method>(context: &Context, params: &M, usual: Duration) -
         return context.fetch(params, usual);
     }
     let mut client = context.connect()?;
-    match client.call(&Subscribe { channels: vec![Channel::Progress], ..Subscribe::default() }) {
-        // Without events the call is as good as before.
-        Ok(_) | Err(ClientError::Remote(_)) => {}
-        Err(error) => return Err(error.into()),
-    }
-    let mut bars = Bars::new(M::NAME);
-    let answer = client.call_for_json(M::NAME, params, context.patience(usual), |event| {
-        if let Ok(Event::Progress(progress)) = serde_json::from_str(event.get()) {
-            bars.show(&progress);
-        }
-    });
-    bars.clear();
+    let mut bars = Bars::fed_by(&mut client, M::NAME)?;
+    let answer = client.call_for_json(M::NAME, params, context.patience(usual), |event| bars.take(&event));
+    drop(bars);
     Ok(answer?)
 }
 
-/// A bar for each operation and type, below a line that moves while there is nothing to count yet.
-struct Bars {
+/// A bar for each operation and type, below a line that moves while there is nothing to count yet. Hidden unless there is a terminal,
+/// and gone with this value.
+pub(crate) struct Bars {
     all: MultiProgress,
     waiting: ProgressBar,
     bars: Vec<(String, ProgressBar)>,
 }
 
 impl Bars {
-    fn new(method: &str) -> Self {
+    /// Lets the events of how far it is come over the connection on which `method` is about to be called.
+    pub(crate) fn fed_by(client: &mut Client, method: &str) -> Result<Self, Failure> {
+        if !io::stderr().is_terminal() {
+            return Ok(Self::hidden());
+        }
+        match client.call(&Subscribe { channels: vec![Channel::Progress], ..Subscribe::default() }) {
+            // Without events the call is as good as before.
+            Ok(_) | Err(ClientError::Remote(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
         let all = MultiProgress::new();
         let waiting = all.add(ProgressBar::new_spinner());
         waiting.set_message(format!("{method}: waiting for the server"));
         waiting.enable_steady_tick(TICK);
-        Self { all, waiting, bars: Vec::new() }
+        Ok(Self { all, waiting, bars: Vec::new() })
+    }
+
+    /// None that anybody sees.
+    pub(crate) fn hidden() -> Self {
+        Self {
+            all: MultiProgress::with_draw_target(ProgressDrawTarget::hidden()),
+            waiting: ProgressBar::hidden(),
+            bars: Vec::new(),
+        }
+    }
+
+    /// Takes an event that came before the answer.
+    pub(crate) fn take(&mut self, event: &RawValue) {
+        if let Ok(Event::Progress(progress)) = serde_json::from_str(event.get()) {
+            self.show(&progress);
+        }
     }
 
     fn show(&mut self, progress: &Progress) {
@@ -76,8 +93,10 @@ impl Bars {
         bar.set_style(style(progress.total.is_some()));
         bar.set_position(progress.done);
     }
+}
 
-    fn clear(&self) {
+impl Drop for Bars {
+    fn drop(&mut self) {
         self.waiting.finish_and_clear();
         for (_, bar) in &self.bars {
             bar.finish_and_clear();

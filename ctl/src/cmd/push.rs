@@ -20,6 +20,7 @@ use serde_json::value::RawValue;
 use crate::context::{Context, LOCAL, REMOTE, millis, parse};
 use crate::exit::Failure;
 use crate::output::PagedDocument;
+use crate::progress::Bars;
 use crate::text::{bytes, count, number};
 use input::Input;
 use parts::Part;
@@ -113,11 +114,13 @@ fn send(
     let deadline = if wait.is_none() { patience } else { patience + LOCAL };
     let mut client = context.connect()?;
     let mut document = PagedDocument::new(context.output, &[], "entries");
+    // Who waits for the server is shown how far that is; who does not, how much is queued.
+    let mut bars = if wait.is_some() { Bars::fed_by(&mut client, Push::NAME)? } else { Bars::hidden() };
     let mut bar = ProgressBar::hidden();
     let (mut place, mut budget, mut taken) = (parts::Place::default(), parts::BUDGET, 0);
     while let Some(part) = Part::next(changes, place, budget) {
         let is_whole = part.count() == total;
-        if !is_whole && bar.is_hidden() {
+        if !is_whole && wait.is_none() && bar.is_hidden() {
             bar = progress_bar(total);
         }
         let params = parts::Params {
@@ -128,7 +131,7 @@ fn send(
             timeout_ms: wait.map(|_| millis(patience)),
         };
         let stopped = |cause| stopped(cause, &part, total, args.request_id.is_some());
-        match client.call_for_json(Push::NAME, &params, deadline, |_| {}) {
+        match client.call_for_json(Push::NAME, &params, deadline, |event| bars.take(&event)) {
             Ok(json) => {
                 let answer: Answer<'_> = parse(Push::NAME, &json)?;
                 if context.json {
@@ -157,6 +160,7 @@ fn send(
         }
     }
     bar.finish_and_clear();
+    drop(bars);
     if context.json { document.end(&[]) } else { Ok(()) }
 }
 

@@ -55,3 +55,36 @@ fn in_a_pipe_there_is_no_bar() {
     assert_eq!((done.code, done.stderr.as_str()), (0, ""));
     assert!(daemon.requests().iter().all(|(method, _)| method != "subscribe"), "nobody would see the events");
 }
+
+#[test]
+fn who_waits_for_a_push_sees_how_far_it_is() {
+    let released = Arc::new(AtomicBool::new(false));
+    let gate = Arc::clone(&released);
+    let daemon = Daemon::new(move |method, _| {
+        if method == "subscribe" {
+            let event = json!({"channel": "progress", "op": "push", "done": 1100, "total": 4000});
+            return Reply::Follow(json!({"log": "l", "seq": 7}), vec![event]);
+        }
+        while !gate.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let entry = json!({"entry": 1, "entityType": "user", "id": "a", "state": "confirmed"});
+        Reply::Result(json!({"entries": [entry]}))
+    });
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), r#"{"user": [{"id": "a"}]}"#).expect("written");
+    let mut line = CommandBuilder::new(env!("CARGO_BIN_EXE_aectl"));
+    line.arg("--socket");
+    line.arg(&daemon.path);
+    line.args(["push", "--wait", "confirmed"]);
+    line.arg(file.path());
+    line.env("TERM", "xterm-256color");
+    let mut terminal = Terminal::start(line, 24, 80);
+    let shown = terminal.wait_for("a bar", |text| text.contains("1,100/4,000"));
+    assert!(shown.contains("push") && shown.contains('━'), "{shown}");
+    released.store(true, Ordering::Relaxed);
+    assert!(terminal.end().success());
+    terminal.settled();
+    let text = terminal.text();
+    assert!(text.contains("1 confirmed") && !text.contains("1,100/4,000"), "{text}");
+}
