@@ -312,11 +312,8 @@ impl<'v> Draft<'v> {
             pending: seen.pending,
             at: self.at,
         };
-        let unwritable = |error: serde_json::Error| ReadError {
-            what: format!("the change of {} {}, to be written as JSON", key.0, key.1),
-            detail: error.to_string(),
-        };
-        let change = EncodedChange::new(&change).map_err(unwritable)?;
+        let what = format_args!("the change of {} {}", key.0, key.1);
+        let change = EncodedChange::new(&change).map_err(ReadError::unwritable(what))?;
         self.ledger.feed_bytes = self.ledger.feed_bytes.saturating_add(change.json().len() as u64);
         self.changes.push(change);
         Ok(())

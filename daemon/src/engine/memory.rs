@@ -96,7 +96,7 @@ impl View for Memory {
     fn record(&self, epoch: EpochId, entity_type: &str, id: &str) -> Read<Option<Box<RawValue>>> {
         let row = self.row(epoch, entity_type, id)?.filter(Row::is_live);
         let written = row.map(|row| to_raw_value(&row.record)).transpose();
-        written.map_err(|error| ReadError::unwritable(entity_type, id, &error))
+        written.map_err(ReadError::unwritable(format_args!("{entity_type} {id}")))
     }
 
     fn rows(&self, epoch: EpochId, entity_type: &str, after: &str, limit: usize) -> Read<Vec<(String, Row)>> {

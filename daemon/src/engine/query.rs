@@ -51,8 +51,8 @@ impl Query<'_> {
         match self.view.overlay(epoch, entity_type, &id).map_err(failed)? {
             Some(overlay) => {
                 let visible = overlay.visible.ok_or_else(missing)?;
-                let unwritable = |error| failed(ReadError::unwritable(entity_type, &id, &error));
-                Ok(RecordFound { record: to_raw_value(&visible).map_err(unwritable)?, pending: true, base, seq })
+                let record = to_raw_value(&visible).map_err(ReadError::unwritable(format_args!("{entity_type} {id}")));
+                Ok(RecordFound { record: record.map_err(failed)?, pending: true, base, seq })
             }
             None => Ok(RecordFound { record: base.ok_or_else(missing)?, pending: false, base: None, seq }),
         }

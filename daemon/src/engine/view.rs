@@ -1,5 +1,7 @@
 //! How the engine reads the durable state.
 
+use std::fmt;
+
 use aesync_protocol::response::EntryState;
 use aesync_protocol::{Change, Timestamp};
 use serde_json::value::RawValue;
@@ -18,10 +20,9 @@ pub struct ReadError {
 }
 
 impl ReadError {
-    /// What was read can't be written as JSON.
-    #[must_use]
-    pub fn unwritable(entity_type: &str, id: &str, error: &serde_json::Error) -> Self {
-        Self { what: format!("{entity_type} {id}, to be written as JSON"), detail: error.to_string() }
+    /// For `map_err`: `what` was read, and can't be written as JSON.
+    pub fn unwritable(what: impl fmt::Display) -> impl FnOnce(serde_json::Error) -> Self {
+        move |error| Self { what: format!("{what}, to be written as JSON"), detail: error.to_string() }
     }
 }
 

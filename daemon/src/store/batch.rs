@@ -132,17 +132,10 @@ impl<'d, 'w, 'e> Batch<'d, 'w, 'e> {
         database_changes(self.database.dir());
         self.bytes.clear();
         for Pending { place, stored } in self.pending.drain(..) {
-            let tree = self.database.tree(place.0);
             let key = compact::stored(place.0, &place.1);
             let bytes = |length: Option<usize>| length.map_or(0, |length| key.len().saturating_add(length) as u64);
             let length = stored.as_deref().map(values::length);
-            let previous = match &stored {
-                Some(stored) => tree.insert(&key, stored)?,
-                None => tree.remove(&key)?,
-            };
-            if place.0 == Tree::Replica {
-                self.database.marks.wrote(&key, stored.as_deref(), previous.as_deref());
-            }
+            let previous = self.database.set(place.0, &key, stored.as_ref())?;
             let previous = previous.as_deref().map(values::length);
             self.footprint.came = self.footprint.came.saturating_add(bytes(length));
             self.footprint.went = self.footprint.went.saturating_add(bytes(previous));

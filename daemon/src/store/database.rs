@@ -74,7 +74,8 @@ pub(super) struct Database {
     db: sled::Db,
     trees: [sled::Tree; 4],
     values: Values,
-    pub(super) marks: MarkCache,
+    /// Of base rows and overlays.
+    marks: MarkCache,
     legacy: Legacy,
     dir: PathBuf,
     /// sled's log, for an fdatasync of our own.
@@ -153,7 +154,10 @@ impl Database {
     /// The value at a place that is in no block.
     fn single(&self, tree: Tree, key: &[u8]) -> sled::Result<Option<Vec<u8>>> {
         let place = compact::stored(tree, key);
-        let known = if tree == Tree::Replica { self.marks.find(&place) } else { Known::Unknown(0) };
+        if tree != Tree::Replica {
+            return self.tree(tree).get(&place)?.map(|stored| self.whole(&stored)).transpose();
+        }
+        let known = self.marks.find(&place);
         match known {
             Known::Absent => return Ok(None),
             Known::At(mark) => {
@@ -164,10 +168,22 @@ impl Database {
             Known::Unknown(_) => {}
         }
         let Some(stored) = self.tree(tree).get(&place)? else { return Ok(None) };
-        if let (Tree::Replica, Known::Unknown(writes)) = (tree, known) {
+        if let Known::Unknown(writes) = known {
             self.marks.read(&place, &stored, writes);
         }
         self.whole(&stored).map(Some)
+    }
+
+    /// Writes what is to stand under a key as it is [stored](compact::stored), or takes it out; gives what stood there.
+    pub(super) fn set(&self, tree: Tree, key: &[u8], stored: Option<&sled::IVec>) -> sled::Result<Option<sled::IVec>> {
+        let previous = match stored {
+            Some(stored) => self.tree(tree).insert(key, stored)?,
+            None => self.tree(tree).remove(key)?,
+        };
+        if tree == Tree::Replica {
+            self.marks.wrote(key, stored.map(|stored| &**stored), previous.as_deref());
+        }
+        Ok(previous)
     }
 
     /// The values of a block, those that are large as their marks; of one that does not read, all damaged.

@@ -171,9 +171,8 @@ pub(super) fn split_typed(key: &[u8]) -> Option<(&[u8], &[u8])> {
 /// What stands under a key, for people.
 pub(super) fn describe(tree: Tree, key: &[u8]) -> String {
     let named = match tree {
-        Tree::Replica => parse_typed(key).map(|(epoch, is_row, entity_type)| {
-            let prefix = if is_row { rows(epoch, entity_type) } else { overlays(epoch, entity_type) };
-            let id = String::from_utf8_lossy(key.strip_prefix(prefix.as_slice()).unwrap_or_default()).into_owned();
+        Tree::Replica => parse_typed(key).zip(split_typed(key)).map(|((_, is_row, entity_type), (_, id))| {
+            let id = String::from_utf8_lossy(id);
             if is_row { format!("{entity_type} {id}") } else { format!("the local changes of {entity_type} {id}") }
         }),
         Tree::Outbox => match key.split_at_checked(4).and_then(|(_, rest)| rest.split_first()) {

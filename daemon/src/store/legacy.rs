@@ -69,12 +69,7 @@ fn shorten_keys(database: &Database, old: &sled::Tree) -> Result<(), Fault> {
             return Ok(());
         }
         fenced(|| {
-            step.iter().try_for_each(|(key, stored)| {
-                let key = compact::stored(tree, key);
-                let previous = database.tree(tree).insert(&key, stored)?;
-                database.marks.wrote(&key, Some(stored), previous.as_deref());
-                Ok(())
-            })
+            step.iter().try_for_each(|(key, stored)| database.set(tree, &compact::stored(tree, key), Some(stored)).map(drop))
         })?;
         // The journal need not have them, so they must be durable there before they go here.
         database.sync()?;
