@@ -1,5 +1,6 @@
 //! The only writer: a thread that runs transactions one after the other, and makes a group of them durable at a time.
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{self as sync_mpsc, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -15,6 +16,10 @@ use crate::store::{Mended, Reader, Store, StoreError};
 
 /// Transactions that share one flush at most: enough to keep the disk busy, few enough to answer soon.
 const GROUP: usize = 256;
+/// So few are one group.
+const FEW: usize = 8;
+/// Transactions that are looked at to find how many wait.
+const AHEAD: usize = 2 * GROUP;
 /// Writes at which a group is closed.
 const GROUP_WRITES: usize = 1_024;
 /// Bytes of keys and values at which a group is closed, for the sake of memory: large records come some hundred KB each.
@@ -114,20 +119,14 @@ impl Transactor {
 fn work(mut store: Store, jobs: &sync_mpsc::Receiver<Job>, reports: &mpsc::Sender<Vec<Report>>, busy: &Busy) {
     let view = store.view();
     let mut quiet = Some(QUIET);
-    let mut mends = false;
-    let mut next: Option<Asked> = None;
-    loop {
+    let mut waiting: VecDeque<Asked> = VecDeque::new();
+    let mut stops = false;
+    while !stops || !waiting.is_empty() {
         busy.set(None);
-        let job = match next.take() {
-            Some((txn, settings)) => Ok(Job::Run(txn, settings)),
-            None if std::mem::take(&mut mends) => Ok(Job::Mend),
-            None => wait(jobs, quiet),
-        };
+        let job = if waiting.is_empty() { wait(jobs, quiet).map(Some) } else { Ok(None) };
         busy.set(Some(Instant::now()));
-        let first = match job {
-            Ok(Job::Run(txn, settings)) => Some((txn, settings)),
-            Ok(Job::Mend) => None,
-            Ok(Job::Stop) => break,
+        let mut first = match job {
+            Ok(first) => first,
             Err(RecvTimeoutError::Timeout) => {
                 quiet = store.rest().then_some(POLL);
                 if quiet.is_none() {
@@ -139,32 +138,37 @@ fn work(mut store: Store, jobs: &sync_mpsc::Receiver<Job>, reports: &mpsc::Sende
         };
         injected::may(Break::Store);
         quiet = Some(QUIET);
-        let mut stops = false;
-        let more = std::iter::from_fn(|| match jobs.try_recv().ok()? {
-            Job::Run(txn, settings) => Some((txn, settings)),
-            Job::Mend => {
-                mends = true;
-                None
+        while !stops
+            && waiting.len() < AHEAD
+            && let Some(job) = first.take().or_else(|| jobs.try_recv().ok())
+        {
+            match job {
+                Job::Run(txn, settings) => waiting.push_back((txn, settings)),
+                // It comes before every group.
+                Job::Mend => {}
+                Job::Stop => stops = true,
             }
-            Job::Stop => {
-                stops = true;
-                None
-            }
-        });
-        let (done, unfinished) = commit(&mut store, &view, first.into_iter().chain(more));
-        next = unfinished;
+        }
+        let group = group_of(waiting.len());
+        let (done, unfinished) = commit(&mut store, &view, std::iter::from_fn(|| waiting.pop_front()).take(group));
+        if let Some(asked) = unfinished {
+            waiting.push_front(asked);
+        }
         if !done.is_empty() && reports.blocking_send(done).is_err() {
             break;
         }
         // Nobody waits for it.
         store.settle_when_due();
-        if stops {
-            break;
-        }
     }
     if let Err(error) = store.close() {
         tracing::warn!(%error, "closing the store");
     }
+}
+
+/// How many of those that wait make a group. Half of many: those who are answered ask anew while the others become durable, so that
+/// neither this thread nor the rest of the daemon stands still for the other one.
+fn group_of(waiting: usize) -> usize {
+    waiting.div_ceil(2).clamp(FEW, GROUP)
 }
 
 /// Waits for the next transaction, for ever if there is nothing else to do.
@@ -274,7 +278,9 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::engine::Now;
     use crate::engine::durable::{Entry, EpochId, Ledger, Row};
+    use crate::engine::effect::CallId;
     use crate::engine::transact::Step;
     use crate::engine::view::View as _;
     use crate::engine::write_set::{Write, WriteSet};
@@ -333,6 +339,44 @@ mod tests {
         assert_eq!(groups.iter().sum::<usize>(), 20);
         // A row and its change are some 2 MB.
         assert!(groups.iter().all(|group| *group <= 3), "{groups:?}");
+    }
+
+    #[test]
+    fn half_of_many_that_wait_make_a_group() {
+        let groups = [0, 1, FEW, FEW + 1, 2 * FEW, 64, 2 * GROUP, 100 * GROUP].map(group_of);
+        assert_eq!(groups, [FEW, FEW, FEW, FEW, FEW, 32, GROUP, GROUP]);
+    }
+
+    #[test]
+    fn all_that_waits_at_a_stop_is_done_in_its_order() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (store, _) = Store::open(dir.path(), options()).expect("the store opens");
+        let (reports, mut told) = mpsc::channel(64);
+        let mut transactor = Transactor::start(store, reports).expect("a thread");
+        let settings = Arc::new(Settings::new("http://127.0.0.1", None, &["interactions"]));
+        for call in 0..100 {
+            let entity = json!({"id": format!("00000000-0000-4000-8000-{call:012}"), "type": "call", "title": "t"});
+            let seed = Now { wall: Timestamp::from_millis(0), mono: Duration::ZERO, dice: u128::from(call) };
+            let changes = vec![("interactions".to_owned(), vec![entity])];
+            let step = Step::Enqueue { call: CallId(call), changes, request_id: None, seed };
+            let txn = Box::new(Txn { epoch: EPOCH, at: Timestamp::from_millis(0), step });
+            transactor.submit(txn, Arc::clone(&settings)).expect("there is room");
+        }
+        let told = std::thread::spawn(move || std::iter::from_fn(|| told.blocking_recv()).flatten().collect::<Vec<_>>());
+        transactor.stop();
+        let calls: Vec<_> = told
+            .join()
+            .expect("told")
+            .into_iter()
+            .map(|report| match report {
+                Report::Committed(outcome) => match outcome.done {
+                    Done::Enqueued { call, .. } => call.0,
+                    done => panic!("{done:?}"),
+                },
+                report => panic!("{report:?}"),
+            })
+            .collect();
+        assert_eq!(calls, (0..100).collect::<Vec<u64>>());
     }
 
     fn entry(number: u64) -> Entry {

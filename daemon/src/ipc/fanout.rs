@@ -24,7 +24,7 @@ pub(super) use chunk::Chunk;
 pub(super) use cursor::Step;
 pub(super) use filter::Filter;
 pub(super) use replay::Page;
-pub(super) use subscription::Subscription;
+pub(super) use subscription::{Sent, Subscription};
 
 /// How many bytes the ring holds unless configured otherwise.
 pub const DEFAULT_RING: usize = 16 * 1024 * 1024;

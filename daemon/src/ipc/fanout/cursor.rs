@@ -73,17 +73,17 @@ pub(super) fn advance(ring: &Ring, filter: &Filter, cursor: &mut Cursor, newest_
 }
 
 /// Tells the position to a subscriber whose filter held changes back.
-pub(super) fn checkpoint(cursor: &mut Cursor, chunk: &mut Chunk) {
+pub(super) fn checkpoint(ring: &Ring, cursor: &mut Cursor, chunk: &mut Chunk) {
     cursor.held_back = 0;
-    line(&Event::Checkpoint { seq: cursor.next.saturating_sub(1) }, chunk);
+    line(&Event::Checkpoint { seq: cursor.next.saturating_sub(1) }, ring, chunk);
     chunk.mark(*cursor);
 }
 
 /// Counts a change that the filter held back.
-pub(super) fn hold_back(cursor: &mut Cursor, chunk: &mut Chunk) {
+pub(super) fn hold_back(ring: &Ring, cursor: &mut Cursor, chunk: &mut Chunk) {
     cursor.held_back = cursor.held_back.saturating_add(1);
     if cursor.held_back >= CHECKPOINT_CHANGES {
-        checkpoint(cursor, chunk);
+        checkpoint(ring, cursor, chunk);
     }
 }
 
@@ -92,7 +92,7 @@ fn fall_out(ring: &Ring, filter: &Filter, cursor: &mut Cursor, chunk: &mut Chunk
     let dropped = ring.dropped(filter).saturating_sub(cursor.passed);
     if dropped > 0 {
         cursor.passed += dropped;
-        line(&Event::Lagged { dropped }, chunk);
+        line(&Event::Lagged { dropped }, ring, chunk);
     }
     for channel in [Channel::Status, Channel::Progress] {
         if let Some(newest) = ring.newest(channel)
@@ -100,7 +100,7 @@ fn fall_out(ring: &Ring, filter: &Filter, cursor: &mut Cursor, chunk: &mut Chunk
             && filter.wants(channel)
             && filter.passes(newest.entity_type.as_deref())
         {
-            chunk.bytes.extend_from_slice(&newest.line);
+            chunk.end(ring).extend_from_slice(&newest.line);
         }
     }
     cursor.at = ring.first();
@@ -108,8 +108,8 @@ fn fall_out(ring: &Ring, filter: &Filter, cursor: &mut Cursor, chunk: &mut Chunk
     chunk.mark(*cursor);
 }
 
-fn line(event: &Event, chunk: &mut Chunk) {
-    if let Err(error) = write_event(&mut chunk.bytes, event) {
+fn line(event: &Event, ring: &Ring, chunk: &mut Chunk) {
+    if let Err(error) = write_event(chunk.end(ring), event) {
         tracing::error!(%error, ?event, "an event could not be written as JSON and was left out");
     }
 }
@@ -183,7 +183,7 @@ impl Walk<'_> {
             }
             moved(cursor, 1);
             cursor.next += 1;
-            hold_back(cursor, self.chunk);
+            hold_back(self.ring, cursor, self.chunk);
         }
         false
     }
@@ -223,7 +223,7 @@ impl Walk<'_> {
             {
                 (count, last) = (count + 1, end);
             }
-            self.ring.copy(begin, last, &mut self.chunk.bytes);
+            self.chunk.take(self.ring, begin..last);
             moved(cursor, count);
             self.chunk.mark(*cursor);
             begin = last;
@@ -243,7 +243,7 @@ impl Walk<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::task::{Context, Waker};
+    use std::task::{Context, Poll, Waker};
 
     use aesync_protocol::codec::EncodedChange;
     use aesync_protocol::event::{ChangeOp, Origin};
@@ -252,7 +252,7 @@ mod tests {
     use futures_util::future::FutureExt as _;
 
     use super::super::chunk::CHUNK;
-    use super::super::{Fanout, Page};
+    use super::super::{Fanout, Page, Sent, Subscription};
     use super::*;
 
     fn change(seq: u64) -> Change {
@@ -266,10 +266,21 @@ mod tests {
         EncodedChange::new(&change(seq)).expect("JSON")
     }
 
-    fn seqs(chunk: &Chunk) -> Vec<u64> {
-        let text = String::from_utf8(chunk.bytes.clone()).expect("UTF-8");
+    fn seqs(bytes: &[u8]) -> Vec<u64> {
+        let text = std::str::from_utf8(bytes).expect("UTF-8");
         let seq = |line: &str| line.split("\"seq\":").nth(1)?.split(',').next()?.parse().ok();
         text.lines().filter_map(seq).collect()
+    }
+
+    /// What follows, taken as it is.
+    fn send(subscription: &mut Subscription, chunk: &mut Chunk) -> (Vec<u8>, Sent) {
+        let mut taken = Vec::new();
+        let write = |pieces: [&[u8]; 3]| {
+            taken = pieces.concat();
+            Poll::Ready(Ok(taken.len()))
+        };
+        let sent = subscription.send(chunk, write, &mut Vec::new()).expect("written");
+        (taken, sent)
     }
 
     #[test]
@@ -279,10 +290,10 @@ mod tests {
         let mut subscription = fanout.subscribe(Filter::new(&[Channel::Change], None));
         subscription.replay_from(0);
         let mut chunk = Chunk::default();
-        assert_eq!(subscription.fill(&mut chunk), Step::Replay { since: 0 });
+        assert_eq!(send(&mut subscription, &mut chunk).1, Sent::All(Step::Replay { since: 0 }));
         // It comes while the page is read, and is passed over until the page is there.
         fanout.publish_changes(&[encoded(OLD + 1)]);
-        assert_eq!(subscription.fill(&mut chunk), Step::Replay { since: 0 });
+        assert_eq!(send(&mut subscription, &mut chunk).1, Sent::All(Step::Replay { since: 0 }));
         let changes: Vec<Change> = (1..=OLD).map(change).collect();
         let page = ChangePage { log: "log".to_owned(), changes, next: OLD, last_seq: OLD };
         let page = Page::render(&page, subscription.filter()).expect("rendered");
@@ -292,10 +303,9 @@ mod tests {
 
         let mut delivered = Vec::new();
         for _ in 0..5 {
-            chunk.clear();
-            let step = subscription.fill(&mut chunk);
-            delivered.extend(seqs(&chunk));
-            if step == Step::Idle {
+            let (bytes, sent) = send(&mut subscription, &mut chunk);
+            delivered.extend(seqs(&bytes));
+            if sent == Sent::All(Step::Idle) {
                 break;
             }
         }

@@ -8,6 +8,7 @@ use aesync_protocol::response::ChangePage;
 use super::chunk::Chunk;
 use super::cursor::{Cursor, hold_back};
 use super::filter::Filter;
+use super::ring::Ring;
 
 /// A page of the durable feed as lines. It is made where the page was read, off the connections' threads.
 #[derive(Debug)]
@@ -47,16 +48,16 @@ impl Page {
     }
 
     /// Appends the lines that the subscriber does not have yet.
-    pub(super) fn advance(&self, cursor: &mut Cursor, chunk: &mut Chunk) {
+    pub(super) fn advance(&self, ring: &Ring, cursor: &mut Cursor, chunk: &mut Chunk) {
         let mut begin = 0;
         for line in &self.lines {
             if line.seq >= cursor.next {
                 cursor.next = line.seq + 1;
                 if line.passes {
                     cursor.held_back = 0;
-                    chunk.bytes.extend_from_slice(self.bytes.get(begin..line.end).unwrap_or_default());
+                    chunk.end(ring).extend_from_slice(self.bytes.get(begin..line.end).unwrap_or_default());
                 } else {
-                    hold_back(cursor, chunk);
+                    hold_back(ring, cursor, chunk);
                 }
                 if chunk.until_mark() == 0 {
                     chunk.mark(*cursor);

@@ -197,14 +197,22 @@ impl Ring {
         (begin, self.ends.range(skip..).copied())
     }
 
-    /// Appends the bytes of whole lines.
-    pub(super) fn copy(&self, from: u64, to: u64, out: &mut Vec<u8>) {
+    /// What stands at these offsets, in two pieces.
+    pub(super) fn slices(&self, range: &Range<u64>) -> (&[u8], &[u8]) {
         let at = |offset: u64| usize::try_from(offset.saturating_sub(self.start)).unwrap_or(usize::MAX);
-        let (from, to) = (at(from), at(to));
+        let (from, to) = (at(range.start), at(range.end));
         let (front, back) = self.bytes.as_slices();
         let middle = front.len();
-        out.extend_from_slice(front.get(from.min(middle)..to.min(middle)).unwrap_or_default());
-        out.extend_from_slice(back.get(from.saturating_sub(middle)..to.saturating_sub(middle)).unwrap_or_default());
+        let piece = |of: &'_ [u8], from: usize, to: usize| -> Range<usize> { from.min(of.len())..to.min(of.len()) };
+        let (in_front, in_back) = (piece(front, from, to), piece(back, from.saturating_sub(middle), to.saturating_sub(middle)));
+        (front.get(in_front).unwrap_or_default(), back.get(in_back).unwrap_or_default())
+    }
+
+    /// Appends what stands at these offsets.
+    pub(super) fn copy(&self, range: &Range<u64>, out: &mut Vec<u8>) {
+        let (front, back) = self.slices(range);
+        out.extend_from_slice(front);
+        out.extend_from_slice(back);
     }
 
     /// Takes an event that is no change.
@@ -219,7 +227,8 @@ impl Ring {
             Channel::Change => return,
         }
         self.shrink_to(self.limit.saturating_sub(line.len() + size_of::<u64>()));
-        self.add(channel, entity_type, line);
+        self.enter(channel, entity_type);
+        self.append(line);
         // A line that is larger than the whole ring goes at once; those who want it are told as those who come too late.
         self.shrink_to(self.limit);
     }
@@ -230,9 +239,15 @@ impl Ring {
         self.shrink_to(self.limit.saturating_sub(bytes + changes.len() * size_of::<u64>()));
         self.bytes.reserve(bytes);
         self.ends.reserve(changes.len());
+        let mut former = None;
         for (name, line) in changes {
             self.feed.last += 1;
-            self.add(Channel::Change, Some(name), line);
+            // Most often all are of one type.
+            if former != Some(name) {
+                self.enter(Channel::Change, Some(name));
+                former = Some(name);
+            }
+            self.append(line);
         }
         // What does not fit in at all goes at once; those who want it are told as those who come too late.
         self.shrink_to(self.limit);
@@ -265,8 +280,8 @@ impl Ring {
         Newest { index: self.head(), entity_type, line: line.into() }
     }
 
-    /// Appends a line, to the stretch before it if it is like that. A change is the feed's last.
-    fn add(&mut self, channel: Channel, entity_type: Option<&str>, line: &[u8]) {
+    /// Begins a stretch for the next line, unless the last one goes on with it. A change is the feed's last.
+    fn enter(&mut self, channel: Channel, entity_type: Option<&str>) {
         let (index, seq) = (self.head(), self.feed.last);
         let goes_on = self.stretches.back().is_some_and(|last| {
             last.channel == channel && last.entity_type.as_deref() == entity_type && last.seq_at(index) == seq
@@ -275,6 +290,10 @@ impl Ring {
             let entity_type = entity_type.map(|name| self.published.shared_name(name));
             self.stretches.push_back(Stretch { first: index, seq, channel, entity_type });
         }
+    }
+
+    /// Appends a line to the last stretch.
+    fn append(&mut self, line: &[u8]) {
         self.bytes.extend(line);
         self.ends.push_back(self.end());
     }
@@ -327,7 +346,7 @@ mod tests {
         let (begin, ends) = ring.ends_from(index);
         let mut out = Vec::new();
         if let Some(end) = ends.last() {
-            ring.copy(begin, end, &mut out);
+            ring.copy(&(begin..end), &mut out);
         }
         String::from_utf8(out).expect("text")
     }

@@ -1,7 +1,7 @@
 //! A connection's events.
 
 use std::cell::RefCell;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,19 +12,12 @@ use futures_util::future::FutureExt as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{Session, Stage};
-use crate::ipc::fanout::{Chunk, Step};
+use crate::ipc::fanout::{Chunk, Sent, Step};
 use crate::ipc::reads::replay;
 
 thread_local! {
     /// One chunk of events for all connections of a thread: it is empty again before anything else runs.
     static EVENTS: RefCell<Chunk> = RefCell::new(Chunk::default());
-}
-
-/// What the socket took of a chunk of events.
-enum Sent {
-    All(Step),
-    Part,
-    Nothing,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
@@ -39,28 +32,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
                 self.end_subscription(gone(&error));
                 return Ok(true);
             }
-            let sent = EVENTS.with_borrow_mut(|chunk| {
-                chunk.clear();
-                let step = subscription.fill(chunk);
-                if chunk.is_empty() {
-                    return Ok::<_, io::Error>(Sent::All(step));
-                }
-                let (written, is_blocked) = match Pin::new(&mut self.stream).poll_write(cx, chunk.bytes()) {
-                    Poll::Ready(written) => (written?, false),
-                    Poll::Pending => (0, true),
-                };
-                moved |= written > 0;
-                self.took |= written > 0;
-                self.blocked = is_blocked;
-                if written < chunk.bytes().len()
-                    && let Some((rest, cursor)) = chunk.rest(written)
-                {
-                    self.out.extend_from_slice(rest);
-                    subscription.rewind(cursor);
-                    return Ok(if is_blocked { Sent::Nothing } else { Sent::Part });
-                }
-                Ok(Sent::All(step))
-            })?;
+            let stream = &mut self.stream;
+            let mut took = false;
+            let mut write = |pieces: [&[u8]; 3]| {
+                let written = poll_write_pieces(Pin::new(stream), cx, pieces);
+                took = matches!(written, Poll::Ready(Ok(1..)));
+                self.blocked = written.is_pending();
+                written
+            };
+            let sent = EVENTS.with_borrow_mut(|chunk| subscription.send(chunk, &mut write, &mut self.out))?;
+            moved |= took;
+            self.took |= took;
             let step = match sent {
                 Sent::All(step) => step,
                 Sent::Part => continue,
@@ -106,6 +88,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Session<T> {
         }
         self.caller.subscription = None;
         self.stage = Stage::Finishing { linger: true };
+    }
+}
+
+/// Writes the beginning of pieces that follow one another.
+fn poll_write_pieces(stream: Pin<&mut impl AsyncWrite>, cx: &mut Context<'_>, pieces: [&[u8]; 3]) -> Poll<io::Result<usize>> {
+    let mut filled = pieces.into_iter().filter(|piece| !piece.is_empty());
+    match (filled.next(), filled.next()) {
+        (Some(only), None) => stream.poll_write(cx, only),
+        _ => stream.poll_write_vectored(cx, &pieces.map(IoSlice::new)),
     }
 }
 
