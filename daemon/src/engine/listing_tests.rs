@@ -162,14 +162,15 @@ fn all_slices_of_a_comparison_share_one_list_of_ids() {
                 let (writes, _) = run(&txn, &bench.settings, &bench.memory).expect("readable");
                 assert!(writes.is_empty(), "a slice without news has nothing for the disk");
             }
-            Step::Settle { missing, listed, .. } => {
-                assert_eq!((missing.len(), *listed), (0, 600));
+            Step::Settle { listed, compared, .. } => {
+                assert_eq!((compared.missing, compared.listed), (0, 600));
+                lists.push(Arc::clone(listed));
                 break;
             }
             _ => {}
         }
         bench.commit(&txn);
     }
-    assert_eq!(lists.len(), 3);
+    assert_eq!(lists.len(), 4);
     assert!(lists.iter().all(|list| Arc::ptr_eq(list, &lists[0])));
 }

@@ -13,7 +13,7 @@ use super::backoff::Backoff;
 use super::durable::Cursor;
 use super::effect::{CallId, Reply};
 use super::input::RequestId;
-use super::reconcile::Listed;
+use super::reconcile::{Compared, Listed};
 use super::settings::Settings;
 use super::transact::{Tally, TypeEnd};
 use super::without::Mutation;
@@ -97,7 +97,8 @@ pub struct PullRun {
     sweeps: VecDeque<String>,
     /// The listing that the present sweep goes by: made once, since it may have a million ids.
     sweeping: Option<Arc<Listed>>,
-    missing: Vec<String>,
+    /// Rows that it lacks, as far as was looked.
+    missing: u64,
 }
 
 impl Puller {
@@ -302,7 +303,7 @@ impl PullRun {
             sync_timestamp: Timestamp::EPOCH,
             sweeps: VecDeque::new(),
             sweeping: None,
-            missing: Vec::new(),
+            missing: 0,
         }
     }
 
@@ -378,16 +379,17 @@ impl PullRun {
         Some((name.clone(), Arc::clone(self.sweeping.get_or_insert_with(whole))))
     }
 
-    /// Ids that a slice found missing.
-    pub fn add_missing(&mut self, missing: Vec<String>) {
-        self.missing.extend(missing);
+    /// Rows that a slice found missing.
+    pub fn add_missing(&mut self, missing: u64) {
+        self.missing += missing;
     }
 
-    /// A sweep is through: what it found, the rows in the listing, and the newest of them.
-    pub fn swept(&mut self, entity_type: &str) -> (Vec<String>, u64, Option<String>) {
-        self.sweeping = None;
+    /// A sweep is through: what it found.
+    #[must_use]
+    pub fn compared(&self, entity_type: &str) -> Compared {
         let tally = self.tallies.get(entity_type).cloned().unwrap_or_default();
-        (std::mem::take(&mut self.missing), tally.received, tally.newest_id)
+        let accept = self.purpose == Purpose::Reconcile { accept: true };
+        Compared { missing: self.missing, listed: tally.received, newest_id: tally.newest_id, accept }
     }
 
     /// The types that a reconciliation has not brought to its end.
@@ -402,6 +404,7 @@ impl PullRun {
         let added = self.pulled.get(entity_type).map_or(0, |pulled| pulled.changed);
         self.reconciled.insert(entity_type.to_owned(), TypeReconciled { added, ..result });
         self.sweeps.retain(|name| name != entity_type);
+        (self.sweeping, self.missing) = (None, 0);
     }
 
     /// What those who wait are told.

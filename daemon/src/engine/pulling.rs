@@ -12,6 +12,7 @@ use super::effect::{LogLevel, Request};
 use super::input::Failure;
 use super::lane::Lane;
 use super::puller::{Answer, PullRun, Puller, Purpose};
+use super::reconcile::Settling;
 use super::status::Trouble;
 use super::transact::{Step, TypeEnd};
 use super::work::error_of;
@@ -144,23 +145,21 @@ impl Engine {
         self.transact(now, Step::Sweep { entity_type, listed, after: String::new() }, out);
     }
 
-    pub(super) fn on_swept(
-        &mut self,
-        now: &Now,
-        entity_type: String,
-        missing: Vec<String>,
-        next: Option<String>,
-        out: &mut Vec<Effect>,
-    ) {
+    pub(super) fn on_swept(&mut self, now: &Now, entity_type: String, missing: u64, next: Option<String>, out: &mut Vec<Effect>) {
         let Lane::Sweeping(run) = &mut self.lane else { return };
         run.add_missing(missing);
         if let Some(after) = next {
             let Some((_, listed)) = run.sweep() else { return };
             return self.transact(now, Step::Sweep { entity_type, listed, after }, out);
         }
-        let (missing, listed, newest_id) = run.swept(&entity_type);
-        let accept = run.purpose == Purpose::Reconcile { accept: true };
-        self.transact(now, Step::Settle { entity_type, missing, listed, newest_id, accept }, out);
+        self.settle(now, entity_type, None, out);
+    }
+
+    pub(super) fn settle(&mut self, now: &Now, entity_type: String, so_far: Option<Settling>, out: &mut Vec<Effect>) {
+        let Lane::Sweeping(run) = &mut self.lane else { return };
+        let Some((_, listed)) = run.sweep() else { return };
+        let compared = run.compared(&entity_type);
+        self.transact(now, Step::Settle { entity_type, listed, compared, so_far }, out);
     }
 }
 

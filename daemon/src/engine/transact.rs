@@ -14,7 +14,7 @@ use super::draft::{Draft, Written};
 use super::durable::{Cursor, Entry, EpochId, Identity, Ledger, Registry};
 use super::effect::{CallId, Reply};
 use super::notices::{self, Notices};
-use super::reconcile::Listed;
+use super::reconcile::{Compared, Listed, Settling};
 use super::retention::Rest;
 use super::settings::Settings;
 use super::view::{Read, View};
@@ -130,18 +130,16 @@ pub enum Step {
         /// Look at rows after this id.
         after: String,
     },
-    /// Ends a reconciliation: deletes what may be deleted (rule R29).
+    /// Ends a reconciliation: deletes what may be deleted, one slice at a time (rule R29).
     Settle {
         /// The type.
         entity_type: String,
-        /// What the listing lacks.
-        missing: Vec<String>,
-        /// Rows in the listing.
-        listed: u64,
-        /// The newest row of the listing: the next canary.
-        newest_id: Option<String>,
-        /// Whether somebody said that it may delete more than the brakes allow.
-        accept: bool,
+        /// The ids in the listing, the same for all slices.
+        listed: Arc<Listed>,
+        /// What the sweeps found.
+        compared: Compared,
+        /// What the slices before this one did.
+        so_far: Option<Settling>,
     },
     /// Sends entries again.
     Retry {
@@ -274,10 +272,17 @@ pub enum Done {
     Swept {
         /// The type.
         entity_type: String,
-        /// Ids that the listing lacks.
-        missing: Vec<String>,
+        /// Rows that the listing lacks.
+        missing: u64,
         /// The last id that was looked at; absent when there are no more.
         next: Option<String>,
+    },
+    /// A slice is settled, and there may be more.
+    Settling {
+        /// The type.
+        entity_type: String,
+        /// How far it has come.
+        so_far: Settling,
     },
     /// The reconciliation is over.
     Reconciled {
@@ -372,8 +377,8 @@ pub fn run(txn: &Txn, settings: &Settings, view: &dyn View) -> Read<(WriteSet, O
         Step::Rows { entity_type, rows } => apply::rows(&mut draft, entity_type, rows)?,
         Step::Finish { tallies, sync_timestamp } => apply::finish(&mut draft, tallies, *sync_timestamp)?,
         Step::Sweep { entity_type, listed, after } => reconcile::sweep(&mut draft, entity_type, listed, after)?,
-        Step::Settle { entity_type, missing, listed, newest_id, accept } => {
-            reconcile::settle(&mut draft, entity_type, missing, *listed, newest_id.as_deref(), *accept)?
+        Step::Settle { entity_type, listed, compared, so_far } => {
+            reconcile::settle(&mut draft, entity_type, listed, compared, so_far.as_ref())?
         }
         Step::Retry { call, entries } => answered(*call, resolve::retry(&mut draft, entries.as_deref())?),
         Step::Discard { call, entries } => answered(*call, resolve::discard(&mut draft, entries.as_deref())?),
@@ -384,7 +389,7 @@ pub fn run(txn: &Txn, settings: &Settings, view: &dyn View) -> Read<(WriteSet, O
     if let Done::Answered { call, reply: Err(error) } = done {
         return Ok(refused(txn.epoch, call, error));
     }
-    if matches!(done, Done::Swept { .. } | Done::Trimmed { .. }) && draft.is_idle() {
+    if matches!(done, Done::Swept { .. } | Done::Settling { .. } | Done::Trimmed { .. }) && draft.is_idle() {
         // The sweep of a million rows is four thousand slices: most of them have nothing for the disk.
         return Ok((WriteSet::default(), Outcome { epoch: txn.epoch, written: Written::default(), done }));
     }

@@ -236,6 +236,7 @@ impl Engine {
             }
             Done::Finished(ends) => self.on_finished(now, ends, out),
             Done::Swept { entity_type, missing, next } => self.on_swept(now, entity_type, missing, next, out),
+            Done::Settling { entity_type, so_far } => self.settle(now, entity_type, Some(so_far), out),
             Done::Reconciled { entity_type, result, await_second, cursor } => {
                 self.cursors.insert(entity_type.clone(), cursor);
                 if await_second {
