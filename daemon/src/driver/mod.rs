@@ -3,7 +3,10 @@
 mod calls;
 mod clock;
 mod credentials;
+mod effects;
 mod metrics;
+mod reports;
+mod requests;
 mod saved;
 mod sign_in;
 #[cfg(test)]
@@ -17,23 +20,21 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use aesync_protocol::response::{Empty, Entry, Reloaded};
-use aesync_protocol::status::{Attention, ServerStatus};
-use aesync_protocol::{Channel, Error, ErrorCode, Event, Request, Status};
+use aesync_protocol::response::Reloaded;
+use aesync_protocol::status::Attention;
+use aesync_protocol::{Error, Status};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
-use crate::config::{Changes, Config};
+use crate::config::Config;
 use crate::engine::durable::EpochId;
-use crate::engine::effect::{CallId, LogLevel};
+use crate::engine::effect::CallId;
 use crate::engine::input::{RequestId, RestEvent, SessionEvent, SessionId};
-use crate::engine::transact::{Done, Txn};
 use crate::engine::view::View as _;
-use crate::engine::{Effect, Engine, Host, Input, identity};
-use crate::injected::{self, Break};
+use crate::engine::{Engine, Host, Input, identity};
 use crate::ipc::{Access, Call, Fanout, Source};
-use crate::server::{RequestHandle, Session, SessionOptions, SessionTimings};
-use crate::store::{Figures, Finding, FindingCode, Mended, Reader, Store};
+use crate::server::{RequestHandle, Session};
+use crate::store::{Figures, Finding, FindingCode, Reader, Store};
 
 use clock::Clock;
 use credentials::{Keyring, Token};
@@ -316,244 +317,10 @@ impl Driver {
         self.input(Input::Finding(Attention { code: code.to_owned(), message: message.into(), count: None }));
     }
 
-    fn on_report(&mut self, report: Report) {
-        // Neither of these ends a transaction.
-        let is_aside = match &report {
-            Report::Mended(_) => true,
-            Report::Committed(outcome) => outcome.done == Done::Rebuilding,
-            Report::Failed(..) => false,
-        };
-        if !is_aside {
-            self.under_way = self.under_way.saturating_sub(1);
-        }
-        match report {
-            Report::Mended(mended) => self.on_mended(mended),
-            Report::Committed(outcome) => {
-                if let Done::Adopted(adopted) = &outcome.done {
-                    self.serve(adopted.registry.current);
-                    self.fanout.restart_feed(&adopted.ledger.log, adopted.ledger.last_seq);
-                }
-                if Some(outcome.epoch) == self.engine.epoch() {
-                    // First the feed, then the answer: whoever is told finds it there.
-                    self.fanout.publish_changes(&outcome.written.changes);
-                    if self.fanout.is_wanted(Channel::Outbox) {
-                        for entry in &outcome.written.entries {
-                            let entry: Entry = entry.shown(&self.engine.settings().secret_fields, false);
-                            self.fanout.publish(&Event::Outbox { entry: Box::new(entry) });
-                        }
-                    }
-                }
-                self.input(Input::Committed(outcome));
-            }
-            Report::Failed(txn, failure) => self.input(Input::TxnFailed(txn, failure)),
-        }
-    }
-
-    fn on_mended(&mut self, mended: Mended) {
-        let (values, feed) = (mended.values, !mended.feeds.is_empty());
-        let (these, were) = if values == 1 { ("stored value", "was") } else { ("stored values", "were") };
-        let then = if feed { ", and followers of the change feed that were behind them load the records again" } else { "" };
-        let message = format!("{values} {these} {were} damaged; what was lost is fetched again{then}");
-        tracing::warn!(types = ?mended.types, "{message}");
-        self.input(Input::Notice { code: FindingCode::StoreInconsistent.as_str().to_owned(), message });
-        if !mended.types.is_empty() {
-            self.input(Input::Distrust(mended.types.into_iter().collect()));
-        }
-    }
-
     /// Reads are answered from this epoch from now on.
     fn serve(&self, epoch: Option<EpochId>) {
         let mut served = self.served.write().unwrap_or_else(PoisonError::into_inner);
         *served = Served { epoch, settings: Arc::clone(self.engine.settings()) };
-    }
-
-    fn carry_out(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
-            match effect {
-                Effect::OpenSession(id) => self.open_session(id),
-                Effect::CloseSession => self.session = None,
-                Effect::Announce { status } => {
-                    if let Some(session) = &self.session {
-                        session.announce(status);
-                    }
-                }
-                Effect::Send(id, request) => {
-                    let (Some(upstream), Some(token)) = (&self.upstream, &self.token) else {
-                        let kind = crate::engine::input::FailureKind::NoToken;
-                        let detail = "nobody is signed in, so nothing was sent".to_owned();
-                        let failure = crate::engine::input::Failure { kind, detail };
-                        self.input(Input::Rest(id, RestEvent::Failed(failure)));
-                        continue;
-                    };
-                    self.request = Some((id, upstream.rest.send(id, request, token.secret.clone(), self.requests.clone())));
-                }
-                Effect::NextPage(id) => {
-                    if let Some((current, handle)) = &self.request
-                        && *current == id
-                    {
-                        handle.next_page();
-                    }
-                }
-                Effect::Abandon(id) => {
-                    if self.request.as_ref().is_some_and(|(current, _)| *current == id) {
-                        self.request = None;
-                    }
-                }
-                Effect::Login => self.log_in(),
-                Effect::SignedIn { tenant } => self.signed_in(tenant),
-                Effect::SignInRefused(error) => self.sign_in_refused(error),
-                Effect::Transact(txn) => self.submit(txn),
-                Effect::Reply(call, result) => self.reply(call, result),
-                Effect::Publish(event) => self.fanout.publish(&event),
-                Effect::Snapshot(status) => self.show(status),
-                Effect::Log(level, line) => log(level, &line),
-            }
-        }
-    }
-
-    /// Reads are answered with it. Those who wait for a change are not woken by a heartbeat alone.
-    fn show(&self, status: Arc<Status>) {
-        self.status.send_if_modified(|shown| {
-            let ServerStatus { rtt_ms, last_pong_at, .. } = status.server;
-            let news = last_pong_at == shown.server.last_pong_at || {
-                let server = ServerStatus { rtt_ms, last_pong_at, ..shown.server.clone() };
-                *status != Status { server, ..Status::clone(shown) }
-            };
-            *shown = status;
-            news
-        });
-    }
-
-    fn submit(&mut self, txn: Box<Txn>) {
-        match self.transactor.submit(txn, Arc::clone(self.engine.settings())) {
-            Ok(()) => self.under_way += 1,
-            Err(txn) => {
-                let detail = "the store's queue is full or closed; nothing was written".to_owned();
-                self.input(Input::TxnFailed(txn, crate::engine::input::StoreFailure { full: false, detail }));
-            }
-        }
-    }
-
-    fn open_session(&mut self, id: SessionId) {
-        // The old one first: its socket and threads go before the new ones come.
-        self.session = None;
-        let (Some(upstream), Some(token)) = (&self.upstream, &self.token) else { return };
-        let Some(tenant) = self.status_tenant() else { return };
-        let tuning = &self.config.tuning;
-        let timings =
-            SessionTimings { ping_every: tuning.ping_interval, dead_after: tuning.silence, ..SessionTimings::default() };
-        let options = SessionOptions {
-            id,
-            server: upstream.url.clone(),
-            token: token.secret.clone(),
-            tenant,
-            ca_file: self.config.server.ca_file.clone(),
-            timings,
-        };
-        self.session = Some(Session::open(options, self.sessions.clone()));
-    }
-
-    fn status_tenant(&self) -> Option<String> {
-        self.token.as_ref()?.claims.tenant.clone().or_else(|| self.status.borrow().server.tenant_id.clone())
-    }
-
-    fn reply(&mut self, call: CallId, result: Result<crate::engine::effect::Reply, Error>) {
-        let Some(reply) = self.replies.remove(&call) else { return };
-        let _ = reply.send(result.and_then(|reply| to_json(&reply)));
-    }
-
-    fn on_call(&mut self, call: Call) {
-        let Call { request, role: _, reply } = call;
-        match calls::engine_call(request) {
-            Ok(asked) => {
-                self.last_call += 1;
-                let id = CallId(self.last_call);
-                self.replies.insert(id, reply);
-                self.forget_hung_up();
-                self.input(Input::Call(id, asked));
-            }
-            Err(request) => self.on_own_call(request, reply),
-        }
-    }
-
-    /// Callers that went away wait no more; looked at now and then, since each look costs a pass over all.
-    fn forget_hung_up(&mut self) {
-        if !self.last_call.is_multiple_of(64) {
-            return;
-        }
-        let gone: Vec<CallId> = self.replies.iter().filter(|(_, reply)| reply.is_closed()).map(|(call, _)| *call).collect();
-        for call in gone {
-            self.replies.remove(&call);
-            self.input(Input::HungUp(call));
-        }
-    }
-
-    fn on_own_call(&mut self, request: Request, reply: oneshot::Sender<Result<Vec<u8>, Error>>) {
-        let answer = match request {
-            Request::AuthLogin(login) => return self.call_login(login, reply),
-            Request::AuthSetToken(set) => return self.call_set_token(&set, reply),
-            Request::AuthLogout(_) => self.log_out().and_then(|()| to_json(&Empty {})),
-            Request::ConfigGet(_) => to_json(&self.config.shown()),
-            Request::ConfigReload(_) => self.reload().and_then(|reloaded| to_json(&reloaded)),
-            Request::Metrics(_) => {
-                let mut text = metrics::text(
-                    &self.status.borrow(),
-                    self.fanout.subscribers(),
-                    self.engine.unknown_events(),
-                    self.clock.now().wall,
-                );
-                metrics::store(&mut text, &self.figures, self.reader.sizes().ok());
-                let text = metrics::labelled(&text, &self.status.borrow().daemon.instance);
-                to_json(&aesync_protocol::response::MetricsText { text })
-            }
-            Request::Shutdown(_) => {
-                tracing::info!("stopping: an application asked for it");
-                let stop = Arc::clone(&self.stop);
-                let answer = to_json(&Empty {});
-                let _ = reply.send(answer);
-                stop.send_replace(true);
-                return;
-            }
-            Request::OutboxRetry(_) | Request::OutboxDiscard(_) => {
-                Err(Error::protocol(aesync_protocol::error::rpc::INVALID_PARAMS, "name the entries, or say \"all\": true"))
-            }
-            other => Err(Error::new(ErrorCode::Unsupported, format!("this daemon can't answer {:?} yet", other.name()))),
-        };
-        let _ = reply.send(answer);
-    }
-
-    fn on_control(&mut self, control: Control) {
-        match control {
-            Control::Alive(answer) => {
-                let _ = answer.send(self.transactor.busy());
-            }
-            Control::Reload(answer) => {
-                injected::may(Break::Loop);
-                let reloaded = self.reload();
-                let _ = answer.send(reloaded);
-            }
-        }
-    }
-
-    /// Reads the configuration again. What can't change while running is named; the rest is in force at once.
-    fn reload(&mut self) -> Result<Reloaded, Error> {
-        let new = (self.reload)().map_err(|problem| {
-            tracing::error!("the configuration was not reloaded: {problem}");
-            Error::new(ErrorCode::Misconfigured, format!("the configuration was not reloaded: {problem}"))
-                .hint("correct the file and reload again; the daemon goes on with the old one")
-        })?;
-        let Changes { changed, restart_needed } = self.config.diff(&new);
-        let config = self.config.reloaded(&new);
-        (self.log_filter)(&config.log.filter);
-        self.access.set(config.access_lists());
-        self.config = config;
-        self.keyring.configure(self.config.auth.clone());
-        self.input(Input::Configured(Box::new(self.config.settings())));
-        self.serve(self.engine.epoch());
-        self.input(Input::Credentials(self.keyring.can_renew()));
-        self.adopt_found_token();
-        tracing::info!(?changed, ?restart_needed, "the configuration was reloaded");
-        Ok(Reloaded { changed, restart_needed })
     }
 }
 
@@ -575,13 +342,4 @@ fn to_json<T: serde::Serialize>(result: &T) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(result).map_err(|error| {
         Error::protocol(aesync_protocol::error::rpc::INTERNAL_ERROR, format!("writing the answer as JSON: {error}"))
     })
-}
-
-fn log(level: LogLevel, line: &str) {
-    match level {
-        LogLevel::Error => tracing::error!("{line}"),
-        LogLevel::Warn => tracing::warn!("{line}"),
-        LogLevel::Info => tracing::info!("{line}"),
-        LogLevel::Debug => tracing::debug!("{line}"),
-    }
 }

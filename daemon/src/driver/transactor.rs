@@ -355,7 +355,8 @@ mod tests {
         let mut transactor = Transactor::start(store, reports).expect("a thread");
         let settings = Arc::new(Settings::new("http://127.0.0.1", None, &["interactions"]));
         for call in 0..100 {
-            let entity = json!({"id": format!("00000000-0000-4000-8000-{call:012}"), "type": "call", "title": "t"});
+            let id = format!("00000000-0000-4000-8000-{call:012}");
+            let entity = json!({"id": id, "type": "call", "title": "t", "description": "d", "date": "2026-01-31T12:00:00.000Z"});
             let seed = Now { wall: Timestamp::from_millis(0), mono: Duration::ZERO, dice: u128::from(call) };
             let changes = vec![("interactions".to_owned(), vec![entity])];
             let step = Step::Enqueue { call: CallId(call), changes, request_id: None, seed };
