@@ -59,42 +59,42 @@ pub(super) fn is_journaled((tree, key): &Place) -> bool {
 
 /// What all base rows of a type begin with.
 pub(super) fn rows(epoch: EpochId, entity_type: &str) -> Vec<u8> {
-    typed(epoch, b'b', entity_type)
+    row(epoch, entity_type, "")
 }
 
 /// A base row.
 pub(super) fn row(epoch: EpochId, entity_type: &str, id: &str) -> Vec<u8> {
-    extend(rows(epoch, entity_type), id.as_bytes())
+    typed(epoch, b'b', entity_type, id)
 }
 
 /// What all overlays of a type begin with.
 pub(super) fn overlays(epoch: EpochId, entity_type: &str) -> Vec<u8> {
-    typed(epoch, b'o', entity_type)
+    overlay(epoch, entity_type, "")
 }
 
 /// An overlay.
 pub(super) fn overlay(epoch: EpochId, entity_type: &str, id: &str) -> Vec<u8> {
-    extend(overlays(epoch, entity_type), id.as_bytes())
+    typed(epoch, b'o', entity_type, id)
 }
 
 /// What all entries of an epoch begin with.
 pub(super) fn entries(epoch: EpochId) -> Vec<u8> {
-    kind(epoch, b'e')
+    outbox(epoch, b'e', &[])
 }
 
 /// An entry.
 pub(super) fn entry(epoch: EpochId, number: u64) -> Vec<u8> {
-    extend(entries(epoch), &number.to_be_bytes())
+    outbox(epoch, b'e', &number.to_be_bytes())
 }
 
 /// What all places of a state in the index begin with.
 pub(super) fn places(epoch: EpochId, state: EntryState) -> Vec<u8> {
-    extend(kind(epoch, b's'), &[state_number(state)])
+    outbox(epoch, b's', &[state_number(state)])
 }
 
 /// An entry's place in the index.
 pub(super) fn place(epoch: EpochId, state: EntryState, number: u64) -> Vec<u8> {
-    extend(places(epoch, state), &number.to_be_bytes())
+    [&epoch.0.to_be_bytes()[..], &[b's', state_number(state)], &number.to_be_bytes()].concat()
 }
 
 /// The prefix of an epoch's stored answers.
@@ -104,7 +104,7 @@ pub(super) fn answers(epoch: EpochId) -> Vec<u8> {
 
 /// A stored answer.
 pub(super) fn answer(epoch: EpochId, request_id: &str) -> Vec<u8> {
-    extend(kind(epoch, b'a'), request_id.as_bytes())
+    outbox(epoch, b'a', request_id.as_bytes())
 }
 
 /// What all changes of an epoch begin with.
@@ -114,22 +114,22 @@ pub(super) fn changes(epoch: EpochId) -> Vec<u8> {
 
 /// A change.
 pub(super) fn change(epoch: EpochId, seq: u64) -> Vec<u8> {
-    extend(changes(epoch), &seq.to_be_bytes())
+    [epoch.0.to_be_bytes().as_slice(), &seq.to_be_bytes()].concat()
 }
 
 /// A ledger.
 pub(super) fn ledger(epoch: EpochId) -> Vec<u8> {
-    extend(b"l".to_vec(), &epoch.0.to_be_bytes())
+    [b"l", epoch.0.to_be_bytes().as_slice()].concat()
 }
 
 /// What all cursors of an epoch begin with.
 pub(super) fn cursors(epoch: EpochId) -> Vec<u8> {
-    extend(b"c".to_vec(), &epoch.0.to_be_bytes())
+    cursor(epoch, "")
 }
 
 /// A cursor.
 pub(super) fn cursor(epoch: EpochId, entity_type: &str) -> Vec<u8> {
-    extend(cursors(epoch), entity_type.as_bytes())
+    [b"c", epoch.0.to_be_bytes().as_slice(), entity_type.as_bytes()].concat()
 }
 
 /// Whether a key of the outbox ends with an entry's number: it is that of an entry, or of its place in the index.
@@ -200,19 +200,14 @@ pub(super) fn text_after<'a>(key: &'a [u8], prefix: &[u8]) -> Option<&'a str> {
     std::str::from_utf8(key.strip_prefix(prefix)?).ok()
 }
 
-/// `epoch kind length type`: the length keeps a type from being the beginning of another one.
-fn typed(epoch: EpochId, which: u8, entity_type: &str) -> Vec<u8> {
+/// `epoch kind length type id`: the length keeps a type from being the beginning of another one.
+fn typed(epoch: EpochId, which: u8, entity_type: &str, id: &str) -> Vec<u8> {
     let length = u32::try_from(entity_type.len()).unwrap_or(u32::MAX);
-    extend(extend(kind(epoch, which), &length.to_be_bytes()), entity_type.as_bytes())
+    [&epoch.0.to_be_bytes()[..], &[which], &length.to_be_bytes(), entity_type.as_bytes(), id.as_bytes()].concat()
 }
 
-fn kind(epoch: EpochId, which: u8) -> Vec<u8> {
-    extend(epoch.0.to_be_bytes().to_vec(), &[which])
-}
-
-fn extend(mut key: Vec<u8>, more: &[u8]) -> Vec<u8> {
-    key.extend_from_slice(more);
-    key
+fn outbox(epoch: EpochId, which: u8, rest: &[u8]) -> Vec<u8> {
+    [epoch.0.to_be_bytes().as_slice(), &[which], rest].concat()
 }
 
 const fn state_number(state: EntryState) -> u8 {
