@@ -10,6 +10,7 @@ use aesync_protocol::status::{
 };
 use aesync_protocol::{Event, Status, StatusWord, Timestamp};
 
+use super::durable::Cursor;
 use super::effect::{Effect, LogLevel};
 use super::link::{Down, LinkState};
 use super::word::Facts;
@@ -152,9 +153,9 @@ impl Engine {
     }
 
     fn derive(&self, now: &Now) -> Status {
-        let (word, reason) = self.facts().word();
         let types: BTreeMap<String, TypeStatus> =
             self.settings.type_names().map(|name| (name.to_owned(), self.type_status(name))).collect();
+        let (word, reason) = self.facts(&types).word();
         Status {
             status: word,
             reason,
@@ -184,15 +185,14 @@ impl Engine {
         }
     }
 
-    fn facts(&self) -> Facts {
+    fn facts(&self, types: &BTreeMap<String, TypeStatus>) -> Facts {
         let outbox = &self.ledger.outbox;
-        let kinds = || self.settings.type_names().map(|name| self.type_status(name));
         Facts {
             offline: self.offline(),
             asking: self.lane.is_busy(),
-            first_sync: kinds().any(|kind| !kind.first_sync_done),
+            first_sync: types.values().any(|kind| !kind.first_sync_done),
             unconfirmed: outbox.pending + outbox.sent + outbox.in_doubt + outbox.acked + outbox.blocked + outbox.quarantined,
-            stale: !self.puller.all_fresh(&self.settings) || kinds().any(|kind| kind.dirty || kind.suspicious),
+            stale: !self.puller.all_fresh(&self.settings) || types.values().any(|kind| kind.dirty || kind.suspicious),
         }
     }
 
@@ -210,7 +210,8 @@ impl Engine {
     }
 
     fn type_status(&self, name: &str) -> TypeStatus {
-        let cursor = self.cursors.get(name).cloned().unwrap_or_default();
+        let never_pulled = Cursor::default();
+        let cursor = self.cursors.get(name).unwrap_or(&never_pulled);
         TypeStatus {
             records: self.ledger.records.get(name).copied().unwrap_or(0),
             high_water: cursor.high_water,

@@ -203,9 +203,10 @@ impl Ring {
         let (from, to) = (at(range.start), at(range.end));
         let (front, back) = self.bytes.as_slices();
         let middle = front.len();
-        let piece = |of: &'_ [u8], from: usize, to: usize| -> Range<usize> { from.min(of.len())..to.min(of.len()) };
-        let (in_front, in_back) = (piece(front, from, to), piece(back, from.saturating_sub(middle), to.saturating_sub(middle)));
-        (front.get(in_front).unwrap_or_default(), back.get(in_back).unwrap_or_default())
+        (
+            front.get(from.min(middle)..to.min(middle)).unwrap_or_default(),
+            back.get(from.saturating_sub(middle)..to.saturating_sub(middle)).unwrap_or_default(),
+        )
     }
 
     /// Appends what stands at these offsets.
