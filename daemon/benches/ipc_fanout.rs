@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use aesync_protocol::Change;
 use aesync_protocol::codec::EncodedChange;
-use aesyncd::ipc::{BindOptions, Limits, bind, serve};
+use aesyncd::ipc::{BindOptions, DEFAULT_RING, Limits, bind, serve};
 use ipc_support::FakeDaemon;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -39,7 +39,7 @@ const BATCH: u64 = 150;
 /// Deliveries are counted in at least so many rounds.
 const ROUNDS: u64 = 5;
 /// The ring's size in bytes, as the daemon has it. Rounds that fill it come before those that are counted, but not more of them.
-const RING: usize = 16 * 1024 * 1024;
+const RING: usize = DEFAULT_RING;
 /// The best of this many counts.
 const REPEATS: usize = 3;
 const DELIVERIES: u64 = 8_000_000;

@@ -116,18 +116,19 @@ pub fn settle(
         None if brakes_hold(draft, entity_type, compared) => {
             // One broken answer must not ask a person until the next regular listing; a second one that says the same does.
             let await_second = draft.view().cursor(draft.epoch(), entity_type)?.missing == 0;
-            return end(draft, entity_type, compared, 0, compared.missing, await_second);
+            let held = Settling { held: compared.missing, ..Settling::default() };
+            return end(draft, entity_type, compared, &held, await_second);
         }
         None => Settling::default(),
     };
     if compared.missing == 0 {
-        return end(draft, entity_type, compared, 0, 0, false);
+        return end(draft, entity_type, compared, &so_far, false);
     }
     let (settled, has_more) = settle_slice(draft, entity_type, listed, compared.accept, so_far)?;
     if has_more {
         return Ok(Done::Settling { entity_type: entity_type.to_owned(), so_far: settled });
     }
-    end(draft, entity_type, compared, settled.deleted, settled.held, settled.held > 0)
+    end(draft, entity_type, compared, &settled, settled.held > 0)
 }
 
 /// An empty listing proves nothing, since the server answers an error with one. That the canary is missing does not hold the brakes
@@ -176,7 +177,7 @@ fn settle_slice(
 }
 
 /// The listing is settled: what became of it, and from where the type is pulled on.
-fn end(draft: &mut Draft<'_>, entity_type: &str, compared: &Compared, deleted: u64, held: u64, await_second: bool) -> Read<Done> {
+fn end(draft: &mut Draft<'_>, entity_type: &str, compared: &Compared, settled: &Settling, await_second: bool) -> Read<Done> {
     let Compared { listed, newest_id: canary, accept, .. } = compared.clone();
     let records = draft.ledger().records.get(entity_type).copied().unwrap_or(0);
     let mut cursor = draft.view().cursor(draft.epoch(), entity_type)?;
@@ -190,9 +191,9 @@ fn end(draft: &mut Draft<'_>, entity_type: &str, compared: &Compared, deleted: u
         let last_reconciled_at = Some(draft.at());
         cursor = Cursor { last_reconciled_at, suspicious: false, listing_owed: false, canary, high_water, ..cursor };
     }
-    cursor.missing = held;
+    cursor.missing = settled.held;
     draft.set_cursor(entity_type, cursor.clone());
-    let result = TypeReconciled { listed, deleted, held, ..TypeReconciled::default() };
+    let result = TypeReconciled { listed, deleted: settled.deleted, held: settled.held, ..TypeReconciled::default() };
     Ok(Done::Reconciled { entity_type: entity_type.to_owned(), result, await_second, cursor })
 }
 

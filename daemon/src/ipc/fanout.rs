@@ -8,6 +8,8 @@ mod cursor;
 mod filter;
 mod replay;
 mod ring;
+#[cfg(test)]
+mod sample;
 mod sleepers;
 mod subscription;
 mod tally;

@@ -245,26 +245,16 @@ impl Walk<'_> {
 mod tests {
     use std::task::{Context, Poll, Waker};
 
-    use aesync_protocol::codec::EncodedChange;
-    use aesync_protocol::event::{ChangeOp, Origin};
+    use aesync_protocol::Change;
     use aesync_protocol::response::ChangePage;
-    use aesync_protocol::{Change, Timestamp};
     use futures_util::future::FutureExt as _;
 
     use super::super::chunk::CHUNK;
+    use super::super::sample::{change, encoded};
     use super::super::{Fanout, Page, Sent, Subscription};
     use super::*;
 
-    fn change(seq: u64) -> Change {
-        let (entity_type, id) = ("t".to_owned(), seq.to_string());
-        let record = serde_json::json!({ "id": id, "text": "x".repeat(400) }).as_object().cloned();
-        let at = Timestamp::EPOCH;
-        Change { seq, op: ChangeOp::Upsert, entity_type, id, record, origin: Origin::Server, pending: false, at }
-    }
-
-    fn encoded(seq: u64) -> EncodedChange {
-        EncodedChange::new(&change(seq)).expect("JSON")
-    }
+    const LENGTH: usize = 400;
 
     fn seqs(bytes: &[u8]) -> Vec<u64> {
         let text = std::str::from_utf8(bytes).expect("UTF-8");
@@ -292,14 +282,14 @@ mod tests {
         let mut chunk = Chunk::default();
         assert_eq!(send(&mut subscription, &mut chunk).1, Sent::All(Step::Replay { since: 0 }));
         // It comes while the page is read, and is passed over until the page is there.
-        fanout.publish_changes(&[encoded(OLD + 1)]);
+        fanout.publish_changes(&[encoded(OLD + 1, "t", LENGTH)]);
         assert_eq!(send(&mut subscription, &mut chunk).1, Sent::All(Step::Replay { since: 0 }));
-        let changes: Vec<Change> = (1..=OLD).map(change).collect();
+        let changes: Vec<Change> = (1..=OLD).map(|seq| change(seq, "t", LENGTH)).collect();
         let page = ChangePage { log: "log".to_owned(), changes, next: OLD, last_seq: OLD };
         let page = Page::render(&page, subscription.filter()).expect("rendered");
         subscription.read(std::future::ready(Ok(page)).boxed());
         subscription.poll_page(&mut Context::from_waker(Waker::noop())).expect("read");
-        fanout.publish_changes(&[encoded(OLD + 2)]);
+        fanout.publish_changes(&[encoded(OLD + 2, "t", LENGTH)]);
 
         let mut delivered = Vec::new();
         for _ in 0..5 {
@@ -309,7 +299,7 @@ mod tests {
                 break;
             }
         }
-        assert!(OLD * 400 > CHUNK as u64, "the page fills the chunk");
+        assert!(OLD * LENGTH as u64 > CHUNK as u64, "the page fills the chunk");
         assert_eq!(delivered, (1..=OLD + 2).collect::<Vec<u64>>());
     }
 }

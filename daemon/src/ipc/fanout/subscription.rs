@@ -236,18 +236,8 @@ impl Drop for Subscription {
 
 #[cfg(test)]
 mod tests {
-    use aesync_protocol::codec::EncodedChange;
-    use aesync_protocol::event::{ChangeOp, Origin};
-    use aesync_protocol::{Change, Timestamp};
-
+    use super::super::sample::encoded;
     use super::*;
-
-    fn encoded(seq: u64, entity_type: &str, length: usize) -> EncodedChange {
-        let record = serde_json::json!({ "id": "a", "text": "x".repeat(length) }).as_object().cloned();
-        let (entity_type, id, at) = (entity_type.to_owned(), "a".to_owned(), Timestamp::EPOCH);
-        let change = Change { seq, op: ChangeOp::Upsert, entity_type, id, record, origin: Origin::Server, pending: false, at };
-        EncodedChange::new(&change).expect("JSON")
-    }
 
     /// Publishes changes of two types at random into a small ring, lets a socket take as much as it likes of them, and returns what it took
     /// beside the lines that it was to get.
