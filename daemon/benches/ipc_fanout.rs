@@ -81,7 +81,7 @@ fn main() {
 }
 
 fn one(seq: u64) -> Change {
-    ipc_support::change(seq, "an_entity_type", "00000000-0000-0000-0000-000000000000")
+    ipc_support::change(seq, "user", "0")
 }
 
 fn encoded(seq: u64) -> EncodedChange {
