@@ -18,12 +18,14 @@ mod flood;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use aesync_protocol::StatusWord;
 use aesync_protocol::client::Client;
-use aesync_protocol::request::{GetStatus, Ping, RecordsGet};
+use aesync_protocol::request::{GetStatus, RecordsGet};
 use flood::{Flood, id};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
@@ -98,7 +100,8 @@ fn wait(scene: &Scene, daemon: &Process, rows: u64) {
     }
 }
 
-/// Reads of any record, client and daemon on one core as in `ipc_roundtrip`: what it takes to wake a core differs by more than a read.
+/// Reads of any record as lines at the socket, client and daemon on one core, both as in `ipc_roundtrip`: what it takes to wake a core differs
+/// by more than a read. And by the Rust client, which builds the record as well.
 fn reads(scene: &Scene, daemon: &Process, rows: u64) {
     let mut one = CpuSet::new();
     one.set(0).unwrap();
@@ -106,26 +109,40 @@ fn reads(scene: &Scene, daemon: &Process, rows: u64) {
     let threads = [Pid::from_raw(0), Pid::from_raw(i32::try_from(daemon.id()).unwrap())];
     let before = threads.map(|thread| sched_getaffinity(thread).unwrap());
     threads.iter().for_each(|thread| sched_setaffinity(*thread, &one).unwrap());
-    let mut client = Client::connect(&scene.socket()).unwrap();
-    let mut percentiles = |what: &str, ask: &mut dyn FnMut(&mut Client, u64)| {
-        let each = |read| {
-            let start = Instant::now();
-            ask(&mut client, read);
-            start.elapsed()
-        };
-        let mut times: Vec<Duration> = (0..READS).map(each).collect();
-        times.sort_unstable();
-        let at = |percent: usize| times[times.len() * percent / 100].as_secs_f64() * 1e6;
-        println!("{what}: p50 {:.1} µs, p99 {:.1} µs", at(50), at(99));
+    let any = |read: u64| id(read.wrapping_mul(2_654_435_761) % rows);
+    let mut lines = BufReader::new(UnixStream::connect(scene.socket()).unwrap());
+    let mut line = String::new();
+    let mut ask = |request: &str| {
+        line.clear();
+        lines.get_mut().write_all(request.as_bytes()).unwrap();
+        lines.read_line(&mut line).unwrap();
+        assert!(line.starts_with(r#"{"jsonrpc":"2.0","id":1,"result":"#), "{line}");
     };
-    percentiles("ping", &mut |client, _| {
-        client.call(&Ping {}).unwrap();
-    });
-    percentiles("records.get of any record", &mut |client, read| {
-        let id = id(read.wrapping_mul(2_654_435_761) % rows);
-        client.call(&RecordsGet { entity_type: "end_user".to_owned(), id }).unwrap();
+    percentiles("ping", |_| ask("{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n"));
+    let request = |read| {
+        let id = any(read);
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"records.get","params":{{"entityType":"end_user","id":"{id}"}}}}"#) + "\n"
+    };
+    let requests: Vec<String> = (0..READS).map(request).collect();
+    percentiles("records.get of any record", |read| ask(&requests[usize::try_from(read).unwrap()]));
+    let mut client = Client::connect(&scene.socket()).unwrap();
+    percentiles("records.get by the Rust client", |read| {
+        client.call(&RecordsGet { entity_type: "end_user".to_owned(), id: any(read) }).unwrap();
     });
     threads.iter().zip(before).for_each(|(thread, cores)| sched_setaffinity(*thread, &cores).unwrap());
+}
+
+/// Does it many times, and tells how long it took.
+fn percentiles(what: &str, mut ask: impl FnMut(u64)) {
+    let each = |read| {
+        let start = Instant::now();
+        ask(read);
+        start.elapsed()
+    };
+    let mut times: Vec<Duration> = (0..READS).map(each).collect();
+    times.sort_unstable();
+    let at = |percent: usize| times[times.len() * percent / 100].as_secs_f64() * 1e6;
+    println!("{what}: p50 {:.1} µs, p99 {:.1} µs", at(50), at(99));
 }
 
 /// A daemon that was started, and how long it took to answer.
