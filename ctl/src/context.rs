@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use aesync_protocol::client::{Client, ClientError};
-use aesync_protocol::endpoint;
-use aesync_protocol::request::Method;
+use aesync_protocol::client::{Client, ClientError, Events};
+use aesync_protocol::request::{ClientName, Hello, Method, Subscribe};
+use aesync_protocol::{PROTOCOL, endpoint};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -106,6 +106,18 @@ impl Context {
     pub(crate) fn fetch<M: Method>(&self, params: &M, usual: Duration) -> Result<Box<RawValue>, Failure> {
         fetch_from(&mut self.connect_within(usual)?, M::NAME, params, self.patience(usual))
     }
+}
+
+/// Who asks, for `aectl clients`.
+pub(crate) fn hello() -> Hello {
+    let client = ClientName { name: "aectl".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
+    Hello { client, protocol: PROTOCOL }
+}
+
+/// Turns a connection into a subscription that `aectl clients` shows with a name.
+pub(crate) fn follow(mut client: Client, wanted: &Subscribe) -> Result<Events, ClientError> {
+    client.call(&hello())?;
+    client.into_events(wanted)
 }
 
 /// Why nobody listens, as far as it can be told, and what helps.

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 
 use crate::cmd::changes::change_head;
 use crate::cmd::status::report::headline;
-use crate::context::Context;
+use crate::context::{Context, follow};
 use crate::exit::Failure;
 use crate::output::View;
 use crate::text::{clean, count, fields, head_and_rest, number};
@@ -77,7 +77,7 @@ pub(super) fn run(context: &Context, args: Args) -> Result<ExitCode, Failure> {
         since: args.since,
         log: args.log,
     };
-    let mut subscription = context.connect()?.into_events(&params)?;
+    let mut subscription = follow(context.connect()?, &params)?;
     loop {
         let Some(params) = subscription.next_json(None)? else { continue };
         if context.json {

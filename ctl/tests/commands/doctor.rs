@@ -6,11 +6,7 @@ use crate::support::{Daemon, Reply, error};
 
 /// A daemon of this role, whose slices of the check are these.
 fn daemon(role: &'static str, slices: Vec<Value>) -> Daemon {
-    Daemon::new(move |method, params| match method {
-        "hello" => Reply::Result(json!({
-            "server": {"name": "aesyncd", "version": env!("CARGO_PKG_VERSION")}, "protocol": 1, "protocols": [1],
-            "capabilities": ["store"], "role": role, "instance": "default", "log": "b0c1",
-        })),
+    Daemon::with_role(role, move |method, params| match method {
         "store.check" => {
             let at = params.get("after").map_or(0, |after| after.as_str().expect("text").parse().expect("a number"));
             Reply::Result(slices[at].clone())

@@ -48,6 +48,7 @@ fn each_event_is_a_line() {
         ]
     );
     assert_eq!(daemon.requests()[0].1, json!({"channels": ["status", "notification", "change", "outbox", "progress"]}));
+    assert_eq!(daemon.names(), ["aectl"], "so that `aectl clients` can tell who follows");
 }
 
 #[test]

@@ -39,6 +39,14 @@ pub(crate) fn error(code: &str, message: &str, hint: &str) -> Reply {
     Reply::Error(json!({"code": -32000, "message": message, "data": {"code": code, "retryable": false, "hint": hint}}))
 }
 
+/// The answer to `hello`.
+fn welcome(role: &str) -> Reply {
+    Reply::Result(json!({
+        "server": {"name": "aesyncd", "version": env!("CARGO_PKG_VERSION")}, "protocol": 1, "protocols": [1],
+        "capabilities": ["store"], "role": role, "instance": "default", "log": "b0c1",
+    }))
+}
+
 type Handler = dyn Fn(&str, &Value) -> Reply + Send + Sync;
 
 pub(crate) struct Daemon {
@@ -48,8 +56,14 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Answers each request with `handler`.
+    /// Answers each request but `hello` with `handler`.
     pub(crate) fn new(handler: impl Fn(&str, &Value) -> Reply + Send + Sync + 'static) -> Self {
+        Self::with_role("admin", handler)
+    }
+
+    /// The same for a caller of this role.
+    pub(crate) fn with_role(role: &'static str, handler: impl Fn(&str, &Value) -> Reply + Send + Sync + 'static) -> Self {
+        let handler = move |method: &str, params: &Value| if method == "hello" { welcome(role) } else { handler(method, params) };
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("s");
         let requests = Arc::<Mutex<Vec<_>>>::default();
@@ -68,9 +82,15 @@ impl Daemon {
         })
     }
 
-    /// What was asked so far.
+    /// What was asked so far, but for who asks.
     pub(crate) fn requests(&self) -> Vec<(String, Value)> {
-        self.requests.lock().expect("no panic").clone()
+        self.requests.lock().expect("no panic").iter().filter(|(method, _)| method != "hello").cloned().collect()
+    }
+
+    /// Who said so of himself.
+    pub(crate) fn names(&self) -> Vec<Value> {
+        let requests = self.requests.lock().expect("no panic");
+        requests.iter().filter(|(method, _)| method == "hello").map(|(_, params)| params["client"]["name"].clone()).collect()
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Done {

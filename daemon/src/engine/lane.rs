@@ -3,7 +3,7 @@
 use super::durable::Entry;
 use super::effect::CallId;
 use super::input::RequestId;
-use super::puller::PullRun;
+use super::pull_run::PullRun;
 
 /// What is under way. While it is not idle, nothing else begins.
 #[derive(Debug, Default)]

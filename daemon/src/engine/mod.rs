@@ -23,6 +23,7 @@ pub mod link;
 pub mod memory;
 pub mod notices;
 pub mod now;
+pub mod pull_run;
 pub mod puller;
 mod pulling;
 pub mod pusher;

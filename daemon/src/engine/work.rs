@@ -11,7 +11,7 @@ use super::classify::{Action, classify};
 use super::effect::{LogLevel, Reply, Request};
 use super::input::{Failure, FailureKind, RequestId, RestEvent, StoreFailure};
 use super::lane::Lane;
-use super::puller::{Answer, Purpose};
+use super::pull_run::{Answer, Purpose};
 use super::pusher::Setback;
 use super::status::Trouble;
 use super::transact::{Done, Step, Txn};

@@ -7,6 +7,7 @@ use aesync_protocol::client::{Client, ClientError};
 use aesync_protocol::request::Subscribe;
 use aesync_protocol::{Channel, Event, Status};
 
+use crate::context;
 use crate::text::clean;
 
 /// How long to wait before looking for the daemon again: the first time, and at most.
@@ -50,7 +51,7 @@ pub(super) fn start(path: PathBuf, patience: Duration, mut seen: impl FnMut(Seen
 /// Ends without an error when nobody wants to know any more.
 fn follow(path: &Path, patience: Duration, seen: &mut dyn FnMut(Box<Status>) -> bool) -> Result<(), ClientError> {
     let params = Subscribe { channels: vec![Channel::Status], ..Subscribe::default() };
-    let mut subscription = Client::connect_within(path, patience)?.into_events(&params)?;
+    let mut subscription = context::follow(Client::connect_within(path, patience)?, &params)?;
     loop {
         if let Some(Event::Status { status }) = subscription.next_event(None)?
             && !seen(status)

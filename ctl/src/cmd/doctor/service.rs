@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use aesync_protocol::client::{Client, ClientError};
-use aesync_protocol::request::{ClientName, ConfigGet, GetStatus, Hello};
+use aesync_protocol::request::{ConfigGet, GetStatus};
 use aesync_protocol::response::Role;
 use aesync_protocol::status::Attention;
 
 use super::system::is_socket;
 use super::{Finding, Told};
 use crate::cmd::status::report::advice_for;
-use crate::context::{Absence, Context, LOCAL};
+use crate::context::{Absence, Context, LOCAL, hello};
 use crate::keeper::Keeper;
 
 /// The file that the daemon listens on.
@@ -40,9 +40,8 @@ pub(super) fn ask(context: &Context, keeper: &Keeper, findings: &mut Vec<Finding
             return Told::default();
         }
     };
-    let name = ClientName { name: "aectl".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() };
     let mut told = Told::default();
-    match client.call(&Hello { client: name, protocol: 1 }) {
+    match client.call(&hello()) {
         Ok(hello) => {
             findings.push(version(&hello.server.version, keeper));
             findings.push(permissions(hello.role));

@@ -43,7 +43,7 @@ pub(super) fn run(context: &Context, format: Format) -> Result<ExitCode, Failure
 }
 
 fn subscribe(context: &Context) -> Result<Events, Failure> {
-    Ok(context.connect()?.into_events(&Subscribe { channels: vec![Channel::Status], ..Subscribe::default() })?)
+    Ok(crate::context::follow(context.connect()?, &Subscribe { channels: vec![Channel::Status], ..Subscribe::default() })?)
 }
 
 /// Shows every status until the connection is lost.

@@ -9,6 +9,8 @@ use aesync_protocol::request::{ConflictsList, OutboxList, Subscribe};
 use aesync_protocol::response::{Conflict, Entry};
 use aesync_protocol::{Channel, Event};
 
+use crate::context;
+
 /// How long to wait before looking for the daemon again.
 const PAUSE: Duration = Duration::from_secs(1);
 /// The most entries that are listed; the counts are of all.
@@ -46,12 +48,15 @@ pub(super) fn start(path: PathBuf, patience: Duration, news: SyncSender<News>) {
 /// Ends without an error when nobody listens.
 fn follow(path: &Path, patience: Duration, news: &SyncSender<News>) -> Result<(), ClientError> {
     let channels = vec![Channel::Status, Channel::Notification, Channel::Change, Channel::Outbox, Channel::Progress];
-    let connect = || Client::connect_within(path, patience);
-    let mut subscription = match connect()?.into_events(&Subscribe { channels, ..Subscribe::default() }) {
+    let subscribe = |channels| {
+        let wanted = Subscribe { channels, ..Subscribe::default() };
+        context::follow(Client::connect_within(path, patience)?, &wanted)
+    };
+    let mut subscription = match subscribe(channels) {
         // An observer may follow less.
         Err(ClientError::Remote(_)) => {
             let channels = vec![Channel::Status, Channel::Notification, Channel::Progress];
-            connect()?.into_events(&Subscribe { channels, ..Subscribe::default() })?
+            subscribe(channels)?
         }
         other => other?,
     };

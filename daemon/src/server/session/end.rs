@@ -12,6 +12,13 @@ use crate::server::fault::{self, Cause};
 /// How rust_socketio starts the text of an error when the server refuses the namespace.
 const NAMESPACE_REFUSED: &str = "Received an ConnectError frame: ";
 
+/// Its texts that tell nobody anything, and what they stand for. The errors themselves, and with them the causes, don't come through.
+const PUT_PLAINLY: [(&str, &str); 3] = [
+    ("EngineIO Error", "the server or the network broke it off"),
+    ("Underlying Engine.IO connection has closed", "the server closed it"),
+    ("", "it ended without a reason"),
+];
+
 pub(super) fn lost(what: &str) -> SessionEnd {
     SessionEnd { kind: SessionEndKind::Lost, detail: format!("the connection was lost: {what}") }
 }
@@ -59,7 +66,10 @@ pub(super) fn of_connect(error: &Error) -> SessionEnd {
 
 /// The library reported an error on a connection. After most of them nobody reads the socket, so each of them is the end.
 pub(super) fn of_event(text: &str) -> SessionEnd {
-    let Some(frame) = text.strip_prefix(NAMESPACE_REFUSED) else { return lost(text) };
+    let Some(frame) = text.strip_prefix(NAMESPACE_REFUSED) else {
+        let plain = PUT_PLAINLY.iter().find(|(theirs, _)| *theirs == text).map_or(text, |(_, plain)| plain);
+        return lost(plain);
+    };
     let message = serde_json::from_str::<Value>(frame).ok().and_then(|frame| Some(frame.get("message")?.as_str()?.to_owned()));
     refused(message.as_deref().unwrap_or(frame))
 }
@@ -82,8 +92,9 @@ mod tests {
                 "(Invalid namespace)",
             ),
             ("Received an ConnectError frame: \"No error message provided\"", SessionEndKind::Refused, "No error message"),
-            ("EngineIO Error", SessionEndKind::Lost, "EngineIO Error"),
-            ("", SessionEndKind::Lost, "lost"),
+            ("EngineIO Error", SessionEndKind::Lost, "the connection was lost: the server or the network broke it off"),
+            ("Got an invalid packet", SessionEndKind::Lost, "the connection was lost: Got an invalid packet"),
+            ("", SessionEndKind::Lost, "the connection was lost: it ended without a reason"),
         ] {
             let end = of_event(text);
             assert_eq!(end.kind, kind, "{text}");
