@@ -128,9 +128,7 @@ impl Driver {
     fn login_failed(&mut self, failed: LoginFailure, reply: Option<Answer>, failure: Option<&Failure>) {
         let Some(reply) = reply else { return self.input(Input::LoginFailed(failed)) };
         let error = match (&failed, failure.map(|failure| &failure.kind)) {
-            (LoginFailure::Refused(detail), _) => {
-                Error::new(ErrorCode::AuthRequired, detail.clone()).hint("check the e-mail address and the password")
-            }
+            (LoginFailure::Refused(detail), _) => Error::new(ErrorCode::AuthRequired, detail.clone()),
             (_, Some(FailureKind::TimedOut)) => Error::new(ErrorCode::Timeout, text(&failed)).hint("try again later"),
             (_, Some(FailureKind::Status { status, message: Some(message), .. })) => {
                 Error::new(ErrorCode::ServerError, text(&failed))

@@ -1,6 +1,6 @@
 //! The sync state in one line, for `systemctl status` and for the log.
 
-use aesync_protocol::status::OfflineReason;
+use aesync_protocol::status::{LinkWord, OfflineReason};
 use aesync_protocol::{Status, StatusWord};
 
 /// The line: the word, why if it is offline, what waits, what needs a person, and what to do.
@@ -28,7 +28,10 @@ pub fn headline(status: &Status) -> String {
 /// the server again. The states between come and go with every change and are worth no line.
 #[must_use]
 pub fn turned(before: Option<&Status>, after: &Status) -> Option<String> {
+    // While it connects nobody knows yet whether the server can be reached.
+    let connects = |status: &Status| matches!(status.server.link, LinkWord::Connecting | LinkWord::Authenticating);
     let milestone = |status: &Status| match status.status {
+        StatusWord::Offline if status.reason == Some(OfflineReason::Unreachable) && connects(status) => None,
         StatusWord::Offline => Some(status.reason),
         StatusWord::Synced => Some(None),
         StatusWord::Syncing | StatusWord::Pending => None,
@@ -119,6 +122,9 @@ pub(super) mod tests {
         assert_eq!(turned(None, &signed_out).as_deref(), Some("offline (signed_out): aectl login"));
         assert_eq!(turned(Some(&signed_out), &signed_out), None);
         assert_eq!(turned(Some(&signed_out), &unreachable).as_deref(), Some("offline (unreachable)"));
+        let mut connecting = unreachable.clone();
+        connecting.server.link = LinkWord::Connecting;
+        assert_eq!(turned(Some(&signed_out), &connecting), None, "nobody knows yet");
         assert_eq!(turned(Some(&unreachable), &pending), None);
         assert_eq!(turned(Some(&unreachable), &synced).as_deref(), Some("synced"));
         assert_eq!(turned(Some(&synced), &synced), None);

@@ -94,6 +94,7 @@ async fn an_application_signs_in_and_out() {
     assert_eq!(code(&early.expect_err("nobody's")), "auth_required");
 
     let wrong = try_call(&daemon, login("wrong")).await.expect_err("a wrong password");
+    assert!(wrong.message.ends_with("; check the e-mail address and the password"), "{}", wrong.message);
     assert_eq!(code(&wrong), "auth_required");
     assert!(wrong.message.contains("Invalid credentials"), "{wrong:?}");
     assert_eq!(daemon.status().borrow().reason, Some(OfflineReason::SignedOut), "an application's failed attempt is its own");

@@ -44,6 +44,11 @@ impl Call {
         Ok(Self { authorization, ..Self::with_secret(verb, route, body, token)? })
     }
 
+    /// Whether there is no token yet.
+    pub(super) const fn signs_in(&self) -> bool {
+        self.authorization.is_none()
+    }
+
     /// A call that signs in; `secret` stands in its body.
     pub(super) fn with_secret(
         verb: &'static str,

@@ -30,9 +30,10 @@ pub(super) fn of_client(error: &reqwest::Error) -> (FailureKind, String) {
     (kind, sentence)
 }
 
-/// What to do about it.
-const fn advice(kind: &FailureKind) -> &'static str {
+/// What to do about it, also for those who have no token yet.
+const fn advice(kind: &FailureKind, signs_in: bool) -> &'static str {
     match kind {
+        FailureKind::Status { status: 401 | 403, message: Some(_), .. } if signs_in => "check the e-mail address and the password",
         FailureKind::Unreachable => "check the network and server.url",
         FailureKind::Untrusted => {
             "if the server has a private authority, name it as server.ca_file; check the clock of this machine too"
@@ -54,7 +55,7 @@ const fn advice(kind: &FailureKind) -> &'static str {
 impl Call {
     /// A failure of this call.
     pub(super) fn failure(&self, kind: FailureKind, what: &str) -> Failure {
-        let detail = self.told(&format!("{} failed: {what}; {}", self.verb, advice(&kind)));
+        let detail = self.told(&format!("{} failed: {what}; {}", self.verb, advice(&kind, self.signs_in())));
         Failure { kind, detail }
     }
 
