@@ -179,7 +179,8 @@ fn daemon(apps: usize) -> f64 {
         std::thread::sleep(Duration::from_millis(10));
     }
     // Written once but for the numbers: what the applications take to build their requests is not asked for.
-    let entity = json!({"id": "00000000-0000-4000-8000-", "type": "call", "title": "t", "description": "x".repeat(720), "date": "2026-01-31T12:00:00.000Z"});
+    let entity = json!({"id": "00000000-0000-4000-8000-", "type": "call", "title": "t", "description": "x".repeat(720),
+        "date": "2026-01-31T12:00:00.000Z"});
     let push =
         json!({"jsonrpc": "2.0", "method": "push", "params": {"changes": {"interactions": [entity]}}, "id": 0}).to_string();
     let (before, after) = push.split_at(push.find("8000-").unwrap() + 5);

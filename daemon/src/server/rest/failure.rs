@@ -33,7 +33,9 @@ pub(super) fn of_client(error: &reqwest::Error) -> (FailureKind, String) {
 /// What to do about it, also for those who have no token yet.
 const fn advice(kind: &FailureKind, signs_in: bool) -> &'static str {
     match kind {
-        FailureKind::Status { status: 401 | 403, message: Some(_), .. } if signs_in => "check the e-mail address and the password",
+        FailureKind::Status { status: 401 | 403, message: Some(_), .. } if signs_in => {
+            "check the e-mail address and the password"
+        }
         FailureKind::Unreachable => "check the network and server.url",
         FailureKind::Untrusted => {
             "if the server has a private authority, name it as server.ca_file; check the clock of this machine too"
