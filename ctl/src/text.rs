@@ -83,6 +83,14 @@ pub(crate) fn span(millis: i64) -> String {
     }
 }
 
+/// How long the server takes to answer a ping, in whole milliseconds: "round trip 23 ms".
+pub(crate) fn round_trip(millis: u64) -> String {
+    match millis {
+        0 => "round trip under 1 ms".to_owned(),
+        millis => format!("round trip {millis} ms"),
+    }
+}
+
 /// `1,204`
 pub(crate) fn number(value: u64) -> String {
     let digits = value.to_string();
@@ -315,6 +323,7 @@ mod tests {
         {
             assert_eq!(bytes(value), expected);
         }
+        assert_eq!((round_trip(0).as_str(), round_trip(23).as_str()), ("round trip under 1 ms", "round trip 23 ms"));
         assert_eq!((count(1, "change", "changes"), count(0, "change", "changes")), ("1 change".into(), "0 changes".into()));
     }
 

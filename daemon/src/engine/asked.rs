@@ -53,7 +53,7 @@ impl Engine {
                     self.pusher.kick();
                     self.puller.kick();
                     let change = self.link.kick();
-                    self.on_link_change(now, change, out);
+                    self.on_link_change(change, out);
                     self.add_job(Job::Sync { call, pushed: 0 }, out);
                 }
                 Some(error) => out.push(Effect::Reply(call, Err(error))),

@@ -266,7 +266,7 @@ impl Engine {
             out.push(Effect::Reply(call, Ok(reply)));
         }
         let change = self.link.woke(now);
-        self.on_link_change(now, change, out);
+        self.on_link_change(change, out);
         self.trimmer.woke(now, self.registry.epochs.keys().copied(), self.epoch, out);
     }
 

@@ -77,7 +77,7 @@ impl Engine {
     }
 
     pub(super) fn on_pull_done(&mut self, now: &Now, mut run: Box<PullRun>, sync_timestamp: Timestamp, out: &mut Vec<Effect>) {
-        self.on_served(now);
+        self.on_served();
         if run.told_at.is_some() {
             // Whoever shows how far it has come learns that this was all.
             out.extend(run.types.iter().filter(|name| run.received(name) > 0).map(|name| progress(&run, name, true)));

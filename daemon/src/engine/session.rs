@@ -21,11 +21,11 @@ impl Engine {
         match event {
             SessionEvent::Connected => {
                 let change = self.link.connected(session);
-                self.on_link_change(now, change, out);
+                self.on_link_change(change, out);
             }
             SessionEvent::Authenticated => {
                 let change = self.link.authenticated(now, session);
-                self.on_link_change(now, change, out);
+                self.on_link_change(change, out);
             }
             SessionEvent::Pong { rtt } => {
                 self.rtt = Some(rtt);
@@ -90,10 +90,10 @@ impl Engine {
         };
         let level = self.troubles.set(now, Trouble::Link, code, end.detail.clone());
         out.push(Effect::Log(level, format!("the connection to the server is down: {}", end.detail)));
-        self.on_link_change(now, change, out);
+        self.on_link_change(change, out);
     }
 
-    pub(super) fn on_link_change(&mut self, now: &Now, change: LinkChange, out: &mut Vec<Effect>) {
+    pub(super) fn on_link_change(&mut self, change: LinkChange, out: &mut Vec<Effect>) {
         match change {
             LinkChange::None => {}
             // What is fresh stays so: over HTTP while that works, and else the status is offline until everything was pulled anew.
@@ -124,7 +124,6 @@ impl Engine {
                 out.push(Effect::CloseSession);
                 self.http.up = false;
                 self.puller.forget_freshness();
-                let _ = now;
             }
         }
     }
@@ -145,7 +144,7 @@ impl Engine {
                     out.push(Effect::SignedIn { tenant: identity.tenant });
                     if renewed {
                         let change = self.link.renew();
-                        self.on_link_change(now, change, out);
+                        self.on_link_change(change, out);
                     }
                     self.puller.kick();
                     self.pusher.kick();
@@ -229,7 +228,7 @@ impl Engine {
         out.push(Effect::Log(LogLevel::Info, "the machine was suspended: connecting anew".to_owned()));
         self.mark_all(now);
         let change = self.link.renew();
-        self.on_link_change(now, change, out);
+        self.on_link_change(change, out);
     }
 
     /// Which connection is wanted, and whether to sign in for it.
@@ -256,7 +255,7 @@ impl Engine {
             Some(reason) => self.link.down(reason),
             None => self.link.up(),
         };
-        self.on_link_change(now, change, out);
+        self.on_link_change(change, out);
     }
 
     /// Why nothing can be asked of the server now; `None` when it can.

@@ -146,7 +146,7 @@ impl Engine {
             (Lane::Pulling(run), RestEvent::PullDone { sync_timestamp, .. }) => self.on_pull_done(now, run, sync_timestamp, out),
             (Lane::Pulling(run), RestEvent::Failed(failure)) => self.on_pull_failed(now, &run, &failure, out),
             (Lane::Pushing { batch, .. }, RestEvent::Pushed { rows }) => {
-                self.on_served(now);
+                self.on_served();
                 self.lane = Lane::Settling;
                 let numbers: Vec<u64> = batch.iter().map(|entry| entry.number).collect();
                 self.pusher.succeeded(&self.settings, &numbers);
@@ -160,7 +160,7 @@ impl Engine {
             }
             (Lane::Pushing { batch, .. }, RestEvent::Failed(failure)) => self.on_push_failed(now, &batch, &failure, out),
             (Lane::PullPending { call, .. }, RestEvent::Pending(pulled)) => {
-                self.on_served(now);
+                self.on_served();
                 out.push(Effect::Reply(call, Ok(Reply::PendingPulled(pulled))));
             }
             (Lane::PullPending { call, .. }, RestEvent::Failed(failure)) => {
@@ -174,14 +174,13 @@ impl Engine {
     }
 
     /// The server answered as it should.
-    pub(super) fn on_served(&mut self, now: &Now) {
+    pub(super) fn on_served(&mut self) {
         self.http.failing = false;
         self.auth.accepted();
         if !self.link.is_online() && !self.http.up {
             self.http.up = true;
             self.puller.forget_freshness();
         }
-        let _ = now;
     }
 
     pub(super) fn on_failure(&mut self, now: &Now, trouble: Trouble, action: &Action, failure: &Failure, out: &mut Vec<Effect>) {

@@ -4,7 +4,7 @@ use aesync_protocol::status::{Attention, AuthWord, LinkWord, OfflineReason, Tran
 use aesync_protocol::{Status, StatusWord, Timestamp};
 
 use crate::output::{Align, Paint, Table, View};
-use crate::text::{ago, bytes, clean, columns, count, number, span, until, wrap};
+use crate::text::{ago, bytes, clean, columns, count, number, round_trip, span, until, wrap};
 
 /// What shows the changes that the server overruled, and those that it refused.
 const CONFLICTS: &str = "aectl conflicts";
@@ -301,7 +301,7 @@ pub(crate) fn link_text(status: &Status, now: Timestamp) -> String {
         text.push_str(&format!(" for {}", span(now.millis_since(since))));
     }
     if let Some(rtt) = server.rtt_ms {
-        text.push_str(&format!(", round trip {rtt} ms"));
+        text.push_str(&format!(", {}", round_trip(rtt)));
     }
     if server.reconnects > 0 {
         text.push_str(&format!(", {}", count(server.reconnects, "reconnect", "reconnects")));

@@ -16,7 +16,7 @@ use super::model::Model;
 use super::theme::Theme;
 use crate::cmd::status::report::{indicator, link_text, notes, why};
 use crate::output::{Align, Paint, Table, View};
-use crate::text::{ago, clean, count, number};
+use crate::text::{ago, clean, count, number, round_trip};
 
 const HELP: &str = "\
 \x20s      push what waits and pull everything
@@ -92,7 +92,7 @@ fn head_lines(model: &Model, theme: Theme) -> Paragraph<'static> {
 fn draw_charts(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let [left, middle, right] = Layout::horizontal([Constraint::Fill(1); 3]).spacing(2).areas(area);
     let rtt = model.status.as_ref().filter(|_| model.lost.is_none()).and_then(|status| status.server.rtt_ms);
-    let rtt = rtt.map_or_else(|| "no round trip".to_owned(), |rtt| format!("round trip {rtt} ms"));
+    let rtt = rtt.map_or_else(|| "no round trip".to_owned(), round_trip);
     chart(frame, theme, left, &rtt, &model.round_trips);
     chart(frame, theme, middle, &format!("sent {}/s", number(model.sent.last())), &model.sent.past);
     chart(frame, theme, right, &format!("received {}/s", number(model.received.last())), &model.received.past);
