@@ -80,6 +80,7 @@ fn main() {
     }
 }
 
+/// As short as a change can be: it is deliveries that are counted, and not bytes.
 fn one(seq: u64) -> Change {
     ipc_support::change(seq, "user", "0")
 }

@@ -61,7 +61,7 @@ pub(super) fn check(database: &Database) -> Result<Checked, Fault> {
 fn check_cursors(database: &Database, epoch: EpochId, writes: &mut Writes, findings: &mut Vec<Finding>) -> Result<(), Fault> {
     let prefix = keys::cursors(epoch);
     let mut damaged = Vec::new();
-    database.scan(Tree::Meta, &prefix, Bound::Included(&prefix), |key, bytes| {
+    database.scan(Tree::Meta, &prefix, Bound::Included(&prefix), &mut |key, bytes| {
         if let Err(damage) = value::decode::<Cursor>(key, bytes) {
             let entity_type = String::from_utf8_lossy(key.get(prefix.len()..).unwrap_or_default());
             findings.push(Finding::new(
@@ -88,7 +88,7 @@ pub(super) fn owe_listings(
     let prefix = keys::cursors(epoch);
     let types = ledger.records.keys().map(|name| (keys::cursor(epoch, name), Cursor::default()));
     let mut cursors: BTreeMap<Vec<u8>, Cursor> = types.collect();
-    database.scan(Tree::Meta, &prefix, Bound::Included(&prefix), |key, bytes| {
+    database.scan(Tree::Meta, &prefix, Bound::Included(&prefix), &mut |key, bytes| {
         cursors.insert(key.to_vec(), value::decode(key, bytes).unwrap_or_default());
         true
     })?;
@@ -149,7 +149,7 @@ fn remove_changes(database: &Database, epoch: EpochId, end: u64) -> Result<(), F
     let end = keys::change(epoch, end);
     loop {
         let mut step = Writes::new();
-        database.scan(Tree::Feed, &prefix, Bound::Included(&prefix), |key, _| {
+        database.scan(Tree::Feed, &prefix, Bound::Included(&prefix), &mut |key, _| {
             let goes = key < end.as_slice();
             if goes {
                 step.insert((Tree::Feed, key.to_vec()), None);

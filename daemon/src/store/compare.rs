@@ -47,7 +47,7 @@ pub(super) fn mend_outbox(path: &Path, survey: Survey, database: &Database, find
 /// The digest of what the database has of what the journal keeps.
 fn stored(database: &Database, hasher: &Hasher) -> Result<Digest, Fault> {
     let mut digest = Digest::default();
-    database.scan(Tree::Outbox, &[], Bound::Unbounded, |key, bytes| {
+    database.scan(Tree::Outbox, &[], Bound::Unbounded, &mut |key, bytes| {
         digest.add(hasher, &(Tree::Outbox, key.to_vec()), hasher.content(bytes));
         true
     })?;
@@ -72,7 +72,7 @@ fn remove_surplus(database: &Database, hasher: &Hasher, part: &mut Part<'_>) -> 
         let mut step = Writes::new();
         let after = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut place = None;
-        database.scan(Tree::Outbox, &[], after, |key, bytes| {
+        database.scan(Tree::Outbox, &[], after, &mut |key, bytes| {
             let here = place.insert((Tree::Outbox, key.to_vec()));
             match part.content(here) {
                 Some(content) if content == hasher.content(bytes) => part.forget(here),

@@ -46,17 +46,6 @@ impl<'a> Layered<'a> {
         tree: Tree,
         prefix: &[u8],
         from: Bound<&[u8]>,
-        mut each: impl FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), Fault> {
-        self.scan_each(tree, prefix, from, &mut each)
-    }
-
-    /// One copy in the program, whoever calls it.
-    fn scan_each(
-        &self,
-        tree: Tree,
-        prefix: &[u8],
-        from: Bound<&[u8]>,
         each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), Fault> {
         let start = from.map(|key| (tree, key.to_vec()));
@@ -82,7 +71,7 @@ impl<'a> Layered<'a> {
             layers.iter_mut().fold(None, |newest, layer| newest.or(layer.next_if(|(key, _)| *key == first)))
         };
         let mut wants_more = true;
-        self.database.scan(tree, prefix, from, |key, value| {
+        self.database.scan(tree, prefix, from, &mut |key, value| {
             while wants_more && let Some((before, written)) = next(Bound::Excluded(key)) {
                 wants_more = written.is_none_or(|written| each(before, written));
             }

@@ -172,7 +172,7 @@ fn damaged_beside(database: &Database, place: &Place) -> Result<impl Iterator<It
 fn last_damaged(database: &Database, epoch: EpochId, seq: u64) -> Result<(u64, u64), Fault> {
     let from = keys::change(epoch, seq);
     let (mut last, mut sum) = (seq, 0_u64);
-    database.scan(Tree::Feed, &keys::changes(epoch), Bound::Excluded(&from), |key, bytes| {
+    database.scan(Tree::Feed, &keys::changes(epoch), Bound::Excluded(&from), &mut |key, bytes| {
         match (value::body_len(key, bytes), keys::last_number(key)) {
             (Ok(length), _) => sum = sum.saturating_add(length as u64),
             (Err(_), Some(damaged)) => (last, sum) = (damaged, 0),

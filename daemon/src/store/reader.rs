@@ -173,7 +173,7 @@ impl Reader {
         }
         let (mut damage, mut held) = (None, 0_usize);
         let scanned = self.layered(what, |layered| {
-            layered.scan(tree, prefix, Bound::Excluded(after), |key, bytes| {
+            layered.scan(tree, prefix, Bound::Excluded(after), &mut |key, bytes| {
                 match decode(key, bytes) {
                     Ok(value) => {
                         page.push(value);

@@ -131,7 +131,7 @@ pub(super) fn count(database: &Database, epoch: EpochId) -> Result<(OutboxStatus
     let mut outbox = OutboxStatus::default();
     let mut entries = 0_u64;
     let prefix = keys::entries(epoch);
-    database.scan(Tree::Outbox, &prefix, Bound::Included(&prefix), |key, bytes| {
+    database.scan(Tree::Outbox, &prefix, Bound::Included(&prefix), &mut |key, bytes| {
         entries = entries.saturating_add(1);
         if let Ok(entry) = value::decode::<Entry>(key, bytes) {
             let place = match entry.state {

@@ -86,7 +86,7 @@ fn check_part(
     let mut last = after.clone();
     let mut ended_early = false;
     let after = after.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-    let each = |key: &[u8], bytes: &[u8]| {
+    let mut each = |key: &[u8], bytes: &[u8]| {
         slice.values = slice.values.saturating_add(1);
         slice.bytes = slice.bytes.saturating_add(key.len() as u64).saturating_add(bytes.len() as u64);
         if let Err(damage) = value::whole(key, bytes) {
@@ -101,7 +101,7 @@ fn check_part(
         ended_early = slice.damaged.len() >= DAMAGED || Instant::now() >= end;
         !ended_early
     };
-    match database.scan(tree, &[], after, each) {
+    match database.scan(tree, &[], after, &mut each) {
         Ok(()) => {}
         // The keys of what can't be read are not known either, so the rest of the part is passed over.
         Err(Fault::Damaged(reason)) => {

@@ -28,7 +28,7 @@ impl Trim {
         let mut step = Vec::new();
         let end = keys::change(self.epoch, self.to);
         let from = keys::change(self.epoch, self.from);
-        database.scan(Tree::Feed, &keys::changes(self.epoch), Bound::Included(&from), |key, _| {
+        database.scan(Tree::Feed, &keys::changes(self.epoch), Bound::Included(&from), &mut |key, _| {
             let goes = key < end.as_slice();
             if goes {
                 step.push(key.to_vec());

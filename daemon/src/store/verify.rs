@@ -86,7 +86,7 @@ fn check_tail(database: &Database, epoch: EpochId, ledger: &Ledger) -> Result<Op
     let mut newest: BTreeMap<(String, String), Change> = BTreeMap::new();
     let mut doubt = None;
     let from = keys::change(epoch, expected);
-    database.scan(Tree::Feed, &keys::changes(epoch), Bound::Included(&from), |key, bytes| {
+    database.scan(Tree::Feed, &keys::changes(epoch), Bound::Included(&from), &mut |key, bytes| {
         match value::decode::<Change>(key, bytes) {
             Ok(change) if change.seq == expected => {
                 newest.insert((change.entity_type.clone(), change.id.clone()), change);
@@ -142,7 +142,7 @@ fn recount(database: &Database, epoch: EpochId, ledger: &mut Ledger, most: u64) 
     for (entity_type, counted) in &mut ledger.records {
         let prefix = keys::rows(epoch, entity_type);
         let mut found = 0_u64;
-        database.scan(Tree::Replica, &prefix, Bound::Included(&prefix), |key, bytes| {
+        database.scan(Tree::Replica, &prefix, Bound::Included(&prefix), &mut |key, bytes| {
             match value::is_live_row(key, bytes) {
                 Ok(live) => found = found.saturating_add(u64::from(live)),
                 Err(_) => drop(damaged.insert((Tree::Replica, key.to_vec()), None)),

@@ -94,17 +94,6 @@ impl Database {
         tree: Tree,
         prefix: &[u8],
         from: Bound<&[u8]>,
-        mut each: impl FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), Fault> {
-        self.scan_each(tree, prefix, from, &mut each)
-    }
-
-    /// One copy in the program, whoever calls it.
-    fn scan_each(
-        &self,
-        tree: Tree,
-        prefix: &[u8],
-        from: Bound<&[u8]>,
         each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), Fault> {
         let is_before = |key: &[u8]| match from {

@@ -68,7 +68,7 @@ fn write_at(beside: &Path, path: &Path, source: Source<'_>, number: u64) -> Resu
 pub(super) fn each_stored(database: &Database, mut each: impl FnMut(&Place, &[u8]) -> Result<(), Fault>) -> Result<(), Fault> {
     let mut outcome = Ok(());
     for tree in [Tree::Outbox, Tree::Meta] {
-        database.scan(tree, &[], Bound::Unbounded, |key, value| {
+        database.scan(tree, &[], Bound::Unbounded, &mut |key, value| {
             let place = (tree, key.to_vec());
             if keys::is_journaled(&place) {
                 outcome = each(&place, value);

@@ -61,7 +61,7 @@ impl Job {
                 let mut step = Writes::new();
                 let mut bytes = 0_usize;
                 let after = last.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-                self.from.scan(tree, &[], after, |key, value| {
+                self.from.scan(tree, &[], after, &mut |key, value| {
                     step.insert((tree, key.to_vec()), Some(value.to_vec()));
                     bytes = bytes.saturating_add(value.len());
                     step.len() < STEP && bytes < STEP_BYTES

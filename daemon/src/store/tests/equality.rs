@@ -101,11 +101,11 @@ fn assert_index_is_exact(dir: &Path, model: &Memory) {
         for state in STATES {
             let prefix = keys::places(epoch, state);
             let mut places = Vec::new();
-            let each = |key: &[u8], _: &[u8]| {
+            let mut each = |key: &[u8], _: &[u8]| {
                 places.extend(keys::last_number(key));
                 true
             };
-            database.scan(Tree::Outbox, &prefix, Bound::Included(&prefix), each).expect("scanned");
+            database.scan(Tree::Outbox, &prefix, Bound::Included(&prefix), &mut each).expect("scanned");
             // The model's reads begin behind 0.
             let first = model.entry(epoch, 0).expect("a model").filter(|entry| entry.state == state);
             let others = model.entries_in(epoch, state, 0, usize::MAX).expect("a model");

@@ -53,11 +53,11 @@ fn from_model(model: &Model, tree: Tree, prefix: &[u8], from: Bound<&[u8]>) -> V
 
 fn scanned(database: &Database, tree: Tree, prefix: &[u8], from: Bound<&[u8]>) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut found = Vec::new();
-    let each = |key: &[u8], value: &[u8]| {
+    let mut each = |key: &[u8], value: &[u8]| {
         found.push((key.to_vec(), value.to_vec()));
         true
     };
-    database.scan(tree, prefix, from, each).unwrap();
+    database.scan(tree, prefix, from, &mut each).unwrap();
     found
 }
 
